@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* `platter log`: its verbs, and what they share. */
+#include <string.h>
+
+#include "verbs.h"
+
+static const struct {
+	uint64_t flag;
+	const char *name;
+} flag_names[] = {
+	{ PLATTER_LOG_FLUSH, "FLUSH" },
+	{ PLATTER_LOG_FUA, "FUA" },
+	{ PLATTER_LOG_DISCARD, "DISCARD" },
+	{ PLATTER_LOG_MARK, "MARK" },
+	{ PLATTER_LOG_METADATA, "METADATA" },
+};
+
+char *cmd_log_flags_text(char buf[CMD_LOG_FLAGS_MAX], uint64_t flags)
+{
+	char *p = buf;
+
+	*p = 0;
+	for (size_t i = 0; i < CMD_ARRAY_SIZE(flag_names); i++)
+		if (flags & flag_names[i].flag)
+			p += sprintf(p, "%s%s", p == buf ? "" : "|",
+				     flag_names[i].name);
+	flags &= ~(uint64_t)PLATTER_LOG_FLAGS;
+	if (flags)
+		sprintf(p, "%s0x%" PRIx64, p == buf ? "" : "|", flags);
+	return buf;
+}
+
+error_t cmd_parse_log_flags(const struct argp_state *state, const char *arg,
+			    uint64_t *out)
+{
+	for (const char *p = arg;; p++) {
+		size_t len = strcspn(p, ",|");
+		size_t i = 0;
+
+		while (i < CMD_ARRAY_SIZE(flag_names) &&
+		       (strlen(flag_names[i].name) != len ||
+			strncasecmp(flag_names[i].name, p, len)))
+			i++;
+		if (i == CMD_ARRAY_SIZE(flag_names))
+			return cmd_usage(state, "flag '%.*s' is none of FLUSH, "
+					 "FUA, DISCARD, MARK, METADATA",
+					 (int)len, p);
+		*out |= flag_names[i].flag;
+		p += len;
+		if (!*p)
+			return 0;
+	}
+}
+
+static const char *severity_name(enum platter_log_severity severity)
+{
+	return severity == PLATTER_LOG_NOTE ? "note" : "damage";
+}
+
+void cmd_log_problems(struct platter_printer *out, const char *key,
+		      const struct platter_log_summary *summary)
+{
+	platter_out_list(out, key);
+	for (size_t i = 0; i < summary->nr_problems; i++) {
+		const struct platter_log_problem *p = &summary->problems[i];
+
+		platter_out_row(out, "problem");
+		platter_out_string(out, "severity", severity_name(p->severity));
+		platter_out_u64(out, "log-offset", p->offset);
+		platter_out_u64(out, "entry", p->entry);
+		platter_out_string(out, "text", p->text);
+		platter_out_end(out);
+		platter_out_text(out, "%s at log offset %" PRIu64 ", entry %"
+				 PRIu64 ": %s\n", severity_name(p->severity),
+				 p->offset, p->entry, p->text);
+	}
+	platter_out_end(out);
+}
+
+/*
+ * Damage that reading on could repair, such as a stale super block, has cost
+ * nothing. What matters here is a log that stops before its end.
+ */
+int cmd_log_verdict(struct platter_log *log, const struct cmd_points *points,
+		    struct platter_error *err)
+{
+	const struct platter_log_summary *s;
+	int rc;
+
+	if (points && points->to && strncmp(points->to, "end", 3))
+		return CMD_OK;
+	rc = platter_log_scan(log, NULL, &s, err);
+	if (rc)
+		return rc;
+	for (size_t i = 0; i < s->nr_problems; i++) {
+		const struct platter_log_problem *p = &s->problems[i];
+
+		if (p->severity != PLATTER_LOG_DAMAGE ||
+		    p->entry < s->entries)
+			continue;
+		platter_error_set(err, -EUCLEAN, "%s: ends early, after %"
+				  PRIu64 " entries at log offset %" PRIu64
+				  ": %s", platter_log_name(log), s->entries,
+				  p->offset, p->text);
+		return CMD_NO;
+	}
+	return CMD_OK;
+}
+
+static const struct cmd_verb *const verbs[] = {
+	CMD_LOG_VERBS(CMD_VERB_ENTRY)
+	NULL,
+};
+
+const struct cmd_verb cmd_log = {
+	.name = "log",
+	.group = "Write logs",
+	.summary = "look into, repair and cut write logs: see platter log --help",
+	.examples =
+		"  platter log info disk.dmlw\n"
+		"  platter log list disk.dmlw --from mark:mkfs --flags FUA\n"
+		"  platter log blame disk.dmlw 1M+4K\n",
+	.verbs = verbs,
+};

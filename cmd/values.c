@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The values options take: each type is parsed here and nowhere else.
+ *
+ * What is wrong with a value is a usage error, which cmd_usage() keeps until
+ * argp is done.
+ */
+#include <string.h>
+
+#include "cmd.h"
+
+/* The library's message as a usage error. */
+static error_t bad_value(const struct argp_state *state, const char *option,
+			 const struct platter_error *e)
+{
+	return cmd_usage(state, "%s: %s", option, e->msg);
+}
+
+error_t cmd_parse_cache(const struct argp_state *state, const char *arg,
+			enum platter_cache *out)
+{
+	struct platter_error e = PLATTER_ERROR_INIT;
+
+	if (platter_cache_parse(out, arg, &e))
+		return cmd_usage(state, "%s", e.msg);
+	return 0;
+}
+
+error_t cmd_parse_size(const struct argp_state *state, const char *option,
+		       const char *arg, uint64_t *out)
+{
+	struct platter_error e = PLATTER_ERROR_INIT;
+
+	if (platter_size_parse(out, arg, &e))
+		return bad_value(state, option, &e);
+	return 0;
+}
+
+error_t cmd_parse_number(const struct argp_state *state, const char *option,
+			 const char *arg, uint64_t min, uint64_t max,
+			 uint64_t *out)
+{
+	char *end;
+
+	errno = 0;
+	*out = strtoull(arg, &end, 0);
+	if (arg[0] < '0' || arg[0] > '9' || *end)
+		return cmd_usage(state, "%s: '%s' is not a number", option,
+				 arg);
+	if (errno || *out < min || *out > max)
+		return cmd_usage(state, "%s: %s is not between %" PRIu64
+				 " and %" PRIu64, option, arg, min, max);
+	return 0;
+}
+
+error_t cmd_parse_range(const struct argp_state *state, const char *option,
+			const char *arg, struct cmd_range *out)
+{
+	struct platter_error e = PLATTER_ERROR_INIT;
+
+	if (platter_range_parse(&out->offset, &out->length, 1, arg, &e))
+		return bad_value(state, option, &e);
+	out->given = true;
+	out->has_length = strchr(arg, '+');
+	return 0;
+}
+
+static error_t kv_append(const struct argp_state *state,
+			 struct cmd_key_values *kv, char *item)
+{
+	char **list = reallocarray(kv->list, kv->count + 2, sizeof(*list));
+
+	if (!list)
+		return cmd_usage(state, "no memory for an option");
+	kv->list = list;
+	list[kv->count++] = item;
+	list[kv->count] = NULL;
+	return 0;
+}
+
+error_t cmd_key_values_add(const struct argp_state *state,
+			   struct cmd_key_values *kv, char *arg)
+{
+	char *item = arg, *to = arg;
+	error_t rc = 0;
+
+	for (char *p = arg; !rc; p++) {
+		if (p[0] == ',' && p[1] == ',') {
+			*to++ = *p++;
+		} else if (*p && *p != ',') {
+			*to++ = *p;
+		} else {
+			bool last = !*p;
+
+			*to = 0;
+			rc = kv_append(state, kv, item);
+			if (last)
+				break;
+			item = to = p + 1;
+		}
+	}
+	return rc;
+}
+
+void cmd_key_values_free(struct cmd_key_values *kv)
+{
+	free(kv->list);
+	kv->list = NULL;
+	kv->count = 0;
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The verb tables, in the order help lists them: a verb is one line.
+ *
+ * VERB(name) stands for `const struct cmd_verb cmd_name`.
+ */
+#ifndef CMD_VERBS_H
+#define CMD_VERBS_H
+
+#include "cmd.h"
+
+#define CMD_VERBS(VERB)		\
+	VERB(info)		\
+	VERB(map)		\
+	VERB(convert)		\
+	VERB(compare)		\
+	VERB(log)		\
+	VERB(replay)		\
+	VERB(complete)
+
+#define CMD_LOG_VERBS(VERB)	\
+	VERB(log_info)		\
+	VERB(log_list)		\
+	VERB(log_marks)		\
+	VERB(log_stat)		\
+	VERB(log_blame)		\
+	VERB(log_check)		\
+	VERB(log_repair)	\
+	VERB(log_cut)		\
+	VERB(log_index)
+
+#define CMD_VERB_DECLARE(name)	extern const struct cmd_verb cmd_##name;
+#define CMD_VERB_ENTRY(name)	&cmd_##name,
+
+CMD_VERBS(CMD_VERB_DECLARE)
+CMD_LOG_VERBS(CMD_VERB_DECLARE)
+
+#endif

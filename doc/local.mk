@@ -1,0 +1,23 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# The manual. A page is NAME.SECTION.scd here and a line below; a release
+# carries the pages made of them.
+
+man_pages = \
+	%D%/man/platter-write-log.5
+
+dist_man_MANS = $(man_pages)
+EXTRA_DIST += $(man_pages:=.scd)
+MAINTAINERCLEANFILES += $(man_pages)
+
+# Written beside and renamed: a page that could not be made is not there.
+make_page = \
+	$(AM_V_GEN)if test -z '$(SCDOC)'; then \
+		echo 'scdoc is needed to make $@ of $<' >&2; exit 1; \
+	fi && \
+	$(MKDIR_P) $(@D) && \
+	$(SCDOC) <$< >$@.tmp && mv $@.tmp $@ || { rm -f $@.tmp; exit 1; }
+
+%.1: %.1.scd
+	$(make_page)
+%.5: %.5.scd
+	$(make_page)

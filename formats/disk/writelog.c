@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * A write log as an image: the device at a moment of its past.
+ *
+ * Children are `log` and, where the device did not start as zeros, `base`.
+ * `at` is a point (see <platter/log.h>), the end when absent; with `from`, only
+ * the entries between the two points count. Reading goes through the log's
+ * index, which is loaded or built when the image is opened for I/O.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+
+#include <platter/log.h>
+#include <platter/out.h>
+
+#include "base/error.h"
+#include "base/mem.h"
+#include "drivers.h"
+#include "wlog/wlog.h"
+
+struct writelog {
+	struct platter_log *log;
+	struct plt_wlog_state state;
+};
+
+static int open_children(struct platter_image *img,
+			 struct platter_options *opts,
+			 struct platter_error *err)
+{
+	int rc;
+
+	rc = platter_image_open_child(img, "log", opts, "raw", 0, err);
+	if (rc == -ENODATA)
+		return plt_err_set(err, -EINVAL,
+				   "driver 'writelog' needs the option 'log'");
+	if (rc)
+		return rc;
+	rc = platter_image_open_child(img, "base", opts,
+				      platter_options_string(opts,
+							     "base-format"),
+				      0, err);
+	return rc == -ENODATA ? 0 : rc;
+}
+
+static int open_log(struct platter_image *img, struct platter_options *opts,
+		    struct platter_error *err)
+{
+	struct writelog *w = platter_image_state(img);
+	struct platter_log_options log_opts = {
+		.index = platter_options_string(opts, "index"),
+	};
+	uint64_t sector_size = 0;
+	int rc;
+
+	rc = platter_options_size(opts, "log-sector-size", &sector_size, err);
+	if (rc)
+		return rc;
+	log_opts.sector_size = PLT_MIN(sector_size, (uint64_t)UINT32_MAX);
+	return plt_wlog_open(&w->log, platter_image_context(img),
+			     platter_image_child(img, "log"), &log_opts, err);
+}
+
+static int choose_points(struct platter_image *img,
+			 struct platter_options *opts,
+			 struct platter_error *err)
+{
+	struct writelog *w = platter_image_state(img);
+	const char *at = platter_options_string(opts, "at");
+	const char *from = platter_options_string(opts, "from");
+	const char *discard = platter_options_string(opts, "discard");
+	int rc;
+
+	if (discard && strcmp(discard, "zero") && strcmp(discard, "ignore"))
+		return plt_err_set(err, -EINVAL,
+				   "discard=%s: use zero or ignore", discard);
+	w->state.no_discard = discard && !strcmp(discard, "ignore");
+	rc = platter_log_point(w->log, at ? at : "end", &w->state.to, err);
+	if (!rc && from)
+		rc = platter_log_point(w->log, from, &w->state.from, err);
+	if (!rc && w->state.from > w->state.to)
+		return plt_err_set(err, -EINVAL,
+				   "from=%s lies behind at=%s", from,
+				   at ? at : "end");
+	return rc;
+}
+
+/* As large as the smallest device that holds the whole log, and the base. */
+static int choose_size(struct platter_image *img, struct platter_options *opts,
+		       struct platter_error *err)
+{
+	const struct writelog *w = platter_image_state(img);
+	const struct platter_image *base = platter_image_child(img, "base");
+	uint64_t needed, size;
+	int rc;
+
+	rc = platter_log_extent_of(w->log, 0, UINT64_MAX, &needed, err);
+	if (rc)
+		return rc;
+	size = base ? PLT_MAX(needed, platter_image_size(base)) : needed;
+	rc = platter_options_size(opts, "size", &size, err);
+	if (rc)
+		return rc;
+	if (size < needed)
+		return plt_err_set(err, -EINVAL,
+				   "size=%" PRIu64 ": the log writes up to %" PRIu64 " bytes",
+				   size,
+				   needed);
+	platter_image_set_size(img, size);
+	return 0;
+}
+
+static int open_moment(struct platter_image *img, struct platter_options *opts,
+		       struct platter_error *err)
+{
+	struct writelog *w = platter_image_state(img);
+	int rc = 0;
+
+	w->state.log = w->log;
+	if (!(platter_image_flags(img) & PLATTER_O_NO_IO))
+		rc = platter_log_index(w->log, NULL, err);
+	if (!rc)
+		rc = choose_points(img, opts, err);
+	return rc ? rc : choose_size(img, opts, err);
+}
+
+static int writelog_open(struct platter_image *img,
+			 struct platter_options *opts,
+			 struct platter_error *err)
+{
+	struct writelog *w = platter_image_state(img);
+	int rc;
+
+	if (platter_image_flags(img) & PLATTER_O_RDWR)
+		return plt_err_set(err, -EROFS,
+				   "a moment of a write log cannot be written; convert it to an image first");
+	rc = open_children(img, opts, err);
+	if (!rc)
+		rc = open_log(img, opts, err);
+	if (rc)
+		return rc;
+	rc = open_moment(img, opts, err);
+	if (rc)
+		platter_log_close(w->log);
+	return rc;
+}
+
+static void writelog_close(struct platter_image *img)
+{
+	struct writelog *w = platter_image_state(img);
+
+	platter_log_close(w->log);
+}
+
+static int writelog_map(struct platter_image *img, uint64_t offset,
+			uint64_t len, struct platter_map *maps, size_t *count,
+			struct platter_error *err)
+{
+	const struct writelog *w = platter_image_state(img);
+
+	return plt_wlog_state_fill_maps(&w->state,
+					platter_image_child(img, "base"),
+					offset, len, maps, count, err);
+}
+
+static int writelog_describe(struct platter_image *img,
+			     struct platter_printer *out,
+			     struct platter_error *err)
+{
+	const struct writelog *w = platter_image_state(img);
+	const struct platter_log_summary *s;
+	int rc;
+
+	rc = platter_log_scan(w->log, NULL, &s, err);
+	if (rc)
+		return rc;
+	platter_out_u64(out, "log-sector-size", s->sector_size);
+	platter_out_u64(out, "entries", s->entries);
+	platter_out_u64(out, "recovered", s->recovered);
+	platter_out_u64(out, "marks", s->marks);
+	platter_out_u64(out, "from", w->state.from);
+	platter_out_u64(out, "at", w->state.to);
+	platter_out_bool(out, "damaged", s->damaged);
+	return 0;
+}
+
+static const struct platter_magic magics[] = {
+	{ "rhswfsj\0", 8, 0 },
+};
+
+static const struct platter_option options[] = {
+	{ "log", "the write log: a file name, or a node (required)" },
+	{ "base", "image the device started as; zeros when absent" },
+	{ "base-format", "format of a base given as a file name; probed when absent" },
+	{ "at", "the moment: N, mark:NAME, flush:K, fua:K or end (end)" },
+	{ "from", "apply only the entries behind this point (0)" },
+	{ "discard", "what discarded sectors hold: zero, or ignore discards (zero)" },
+	{ "size", "bytes of the device (as small as log and base allow)" },
+	{ "log-sector-size", "bytes, instead of what the super block says" },
+	{ "index", "the log's index file (LOG.idx when it is there)" },
+	{ NULL, NULL },
+};
+
+static const struct platter_format_ops format_ops = {
+	.map = writelog_map,
+};
+
+const struct platter_driver plt_writelog_driver = {
+	.name = "writelog",
+	.kind = PLATTER_DRIVER_FORMAT,
+	.primary = "log",
+	.state_size = sizeof(struct writelog),
+	.magics = magics,
+	.nr_magics = PLT_ARRAY_SIZE(magics),
+	.options = options,
+	.open = writelog_open,
+	.close = writelog_close,
+	.describe = writelog_describe,
+	.format = &format_ops,
+};

@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The file protocol: regular files, which it can also create. */
+#include <fcntl.h>
+#include <inttypes.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/error.h"
+#include "base/io.h"
+#include "base/mem.h"
+#include "base/opts.h"
+#include "drivers.h"
+#include "proto/posix.h"
+
+#define PREFIX		"file:"
+#define FULL_BUFFER	(1u << 20)	/* bytes written at a time */
+
+enum preallocation {
+	PREALLOC_OFF,		/* a hole */
+	PREALLOC_FALLOC,	/* reserved, not written */
+	PREALLOC_FULL,		/* zeros written */
+	NR_PREALLOC,
+};
+
+static const char *const prealloc_names[NR_PREALLOC] = {
+	"off", "falloc", "full",
+};
+
+static bool file_claims(const char *filename)
+{
+	return !strncmp(filename, PREFIX, strlen(PREFIX)) ||
+	       plt_posix_plain_name(filename);
+}
+
+static int file_open(struct platter_image *img, struct platter_options *opts,
+		     struct platter_error *err)
+{
+	return plt_posix_open(img, opts, false, err);
+}
+
+/* ---- creating ---- */
+
+static int parse_preallocation(struct platter_options *opts,
+			       enum preallocation *out,
+			       struct platter_error *err)
+{
+	const char *text = platter_options_string(opts, "preallocation");
+
+	for (*out = 0; text && *out < NR_PREALLOC; (*out)++) {
+		if (!strcmp(text, prealloc_names[*out]))
+			return 0;
+	}
+	return text ? plt_err_set(err, -EINVAL, "preallocation \"%s\" is not "
+				  "one of off, falloc, full", text) : 0;
+}
+
+static int write_all_zeros(int fd, uint64_t size, struct platter_error *err)
+{
+	plt_auto_free void *zeros = plt_calloc(1, FULL_BUFFER, err);
+	int rc;
+
+	if (!zeros)
+		return -ENOMEM;
+	for (uint64_t at = 0; at < size; at += FULL_BUFFER) {
+		rc = plt_pwrite(fd, zeros, PLT_MIN((uint64_t)FULL_BUFFER,
+						   size - at), at);
+		if (rc < 0)
+			return plt_err_errno(err, rc, "writing zeros at offset "
+					     "%" PRIu64, at);
+	}
+	if (fsync(fd) < 0)
+		return plt_err_errno(err, -errno, "flushing");
+	return 0;
+}
+
+static int fill(int fd, uint64_t size, enum preallocation prealloc,
+		struct platter_error *err)
+{
+	int rc;
+
+	if (ftruncate(fd, (off_t)size) < 0)
+		return plt_err_errno(err, -errno, "setting the size to %"
+				     PRIu64, size);
+	if (prealloc == PREALLOC_FULL)
+		return write_all_zeros(fd, size, err);
+	if (prealloc == PREALLOC_FALLOC && size) {
+		rc = posix_fallocate(fd, 0, (off_t)size);
+		if (rc)
+			return plt_err_errno(err, -rc, "reserving %" PRIu64
+					     " bytes", size);
+	}
+	return 0;
+}
+
+static int file_create(struct platter_context *ctx, const char *filename,
+		       uint64_t size, struct platter_options *opts,
+		       struct platter_error *err)
+{
+	enum preallocation prealloc;
+	plt_auto_fd int fd = -1;
+	int rc;
+
+	(void)ctx;
+	rc = parse_preallocation(opts, &prealloc, err);
+	if (rc == 0)
+		rc = plt_options_check_used(opts, err);
+	if (rc < 0)
+		return rc;
+	if (!strncmp(filename, PREFIX, strlen(PREFIX)))
+		filename += strlen(PREFIX);
+	fd = open(filename, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+	if (fd < 0)
+		return plt_err_errno(err, -errno, "creating");
+	rc = fill(fd, size, prealloc, err);
+	if (rc < 0)
+		unlink(filename);
+	return rc;
+}
+
+static const struct platter_option file_options[] = {
+	{ "filename", "path of a regular file" },
+	{ NULL, NULL }
+};
+
+static const struct platter_option file_create_options[] = {
+	{ "preallocation", "off, falloc or full (default off)" },
+	{ NULL, NULL }
+};
+
+const struct platter_driver plt_file_driver = {
+	.name = "file",
+	.kind = PLATTER_DRIVER_PROTOCOL,
+	.state_size = sizeof(struct plt_posix),
+	.options = file_options,
+	.create_options = file_create_options,
+	.claims = file_claims,
+	.open = file_open,
+	.close = plt_posix_close,
+	.create = file_create,
+	.io = &plt_posix_io,
+};

@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The file and host_device protocols: reading, writing, flushing.
+ *
+ * An open never hangs or has side effects: what is not the right kind of file
+ * is found out with stat() before, and again with fstat() after, opening it
+ * without blocking.
+ */
+#include <fcntl.h>
+#include <inttypes.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/error.h"
+#include "base/io.h"
+#include "base/mem.h"
+#include "core/core.h"
+#include "proto/posix.h"
+
+bool plt_posix_plain_name(const char *filename)
+{
+	return !plt_spec_scheme(filename) || access(filename, F_OK) == 0;
+}
+
+/* ---- opening ---- */
+
+static const char *type_name(mode_t mode)
+{
+	switch (mode & S_IFMT) {
+	case S_IFREG:
+		return "a regular file";
+	case S_IFDIR:
+		return "a directory";
+	case S_IFBLK:
+		return "a block device";
+	case S_IFCHR:
+		return "a character device";
+	case S_IFIFO:
+		return "a FIFO";
+	case S_IFSOCK:
+		return "a socket";
+	default:
+		return "a special file";
+	}
+}
+
+static int check_type(const struct stat *st, bool device,
+		      struct platter_error *err)
+{
+	bool is_device = S_ISBLK(st->st_mode) || S_ISCHR(st->st_mode);
+
+	if (device ? is_device : S_ISREG(st->st_mode))
+		return 0;
+	return plt_err_set(err, S_ISDIR(st->st_mode) ? -EISDIR : -EINVAL,
+			   "is %s, not %s", type_name(st->st_mode),
+			   device ? "a block or character device" :
+				    "a regular file");
+}
+
+static int open_error(int rc, int flags, struct platter_error *err)
+{
+	if (rc == -EINVAL && (flags & O_DIRECT))
+		return plt_err_set(err, rc, "the file system does not support "
+				   "O_DIRECT; use another cache mode");
+	return plt_err_errno(err, rc, "opening");
+}
+
+static int open_path(const char *filename, bool device, int flags,
+		     struct platter_error *err)
+{
+	struct stat st;
+	int fd, rc;
+
+	if (stat(filename, &st) < 0)
+		return plt_err_set(err, -errno, "%s", strerror(errno));
+	rc = check_type(&st, device, err);
+	if (rc < 0)
+		return rc;
+	fd = open(filename, flags | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	if (fd < 0)
+		return open_error(-errno, flags, err);
+	/* Only the open itself was not to block. */
+	if (fcntl(fd, F_SETFL, flags) < 0) {
+		rc = plt_err_errno(err, -errno, "setting file flags");
+		close(fd);
+		return rc;
+	}
+	return fd;
+}
+
+static int set_up(struct platter_image *img, struct plt_posix *s, bool device,
+		  int flags, struct platter_error *err)
+{
+	uint64_t size = 0;
+	struct stat st;
+	int rc;
+
+	if (fstat(s->fd, &st) < 0)
+		return plt_err_errno(err, -errno, "fstat");
+	rc = check_type(&st, device, err);
+	if (rc < 0)
+		return rc;
+	s->block = S_ISBLK(st.st_mode);
+	s->character = S_ISCHR(st.st_mode);
+	s->direct = flags & O_DIRECT;
+	s->sync = flags & O_DSYNC;
+	s->no_flush = platter_image_cache(img) == PLATTER_CACHE_UNSAFE;
+	if (!s->character) {
+		rc = plt_fd_size(s->fd, &size);
+		if (rc < 0)
+			return plt_err_errno(err, rc, "asking for the size");
+	}
+	platter_image_set_size(img, size);
+	return s->direct ? plt_direct_init(s, st.st_mode, err) : 0;
+}
+
+/*
+ * No lock for looking at the outside of an image: `info` of one that is in use
+ * works, as with qemu-img.
+ */
+static bool wants_lock(const struct plt_posix *s, unsigned int flags)
+{
+	/* A character device holds no image, and /dev/null is everybody's. */
+	if ((flags & PLATTER_O_SHARE) || s->character)
+		return false;
+	return (flags & PLATTER_O_RDWR) || !(flags & PLATTER_O_NO_IO);
+}
+
+static int open_and_lock(struct platter_image *img, struct plt_posix *s,
+			 const char *filename, bool device,
+			 struct platter_error *err)
+{
+	bool rdwr = platter_image_writable(img);
+	int flags, rc;
+
+	flags = plt_cache_open_flags(platter_image_cache(img));
+	flags |= rdwr ? O_RDWR : O_RDONLY;
+	/* The gate has opened what an image names. */
+	s->fd = img->fd >= 0 ? plt_steal_fd(img->fd) :
+		open_path(filename, device, flags, err);
+	if (s->fd < 0)
+		return s->fd;
+	rc = set_up(img, s, device, flags, err);
+	if (rc == 0 && wants_lock(s, platter_image_flags(img)))
+		rc = plt_lock_image(s->fd, rdwr, filename, err);
+	if (rc < 0)
+		close(s->fd);
+	return rc;
+}
+
+int plt_posix_open(struct platter_image *img, struct platter_options *opts,
+		   bool device, struct platter_error *err)
+{
+	const char *filename = platter_options_string(opts, "filename");
+	struct plt_posix *s = platter_image_state(img);
+	const char *prefix = device ? "host_device:" : "file:";
+	int rc;
+
+	if (!filename)
+		return plt_err_set(err, -EINVAL, "driver %s needs the option "
+				   "\"filename\"", platter_image_format(img));
+	/* As a person may write it; a name inside an image is literal. */
+	if (img->fd < 0 && !strncmp(filename, prefix, strlen(prefix)))
+		filename += strlen(prefix);
+	rc = platter_image_set_name(img, filename, err);
+	if (rc == 0)
+		rc = open_and_lock(img, s, filename, device, err);
+	if (rc < 0)
+		return rc;
+	pthread_rwlock_init(&s->rmw, NULL);
+	pthread_mutex_init(&s->flush, NULL);
+	return 0;
+}
+
+void plt_posix_close(struct platter_image *img)
+{
+	struct plt_posix *s = platter_image_state(img);
+
+	pthread_rwlock_destroy(&s->rmw);
+	pthread_mutex_destroy(&s->flush);
+	close(s->fd);
+}
+
+/* ---- reading and writing ---- */
+
+static int posix_pread(struct platter_image *img, void *buf, size_t len,
+		       uint64_t offset, struct platter_error *err)
+{
+	struct plt_posix *s = platter_image_state(img);
+	ssize_t n;
+
+	n = s->direct ? plt_direct_pread(s, buf, len, offset) :
+			plt_pread(s->fd, buf, len, offset);
+	if (n < 0)
+		return plt_err_errno(err, (int)n, "reading %zu bytes at offset %"
+				     PRIu64, len, offset);
+	if ((size_t)n < len)
+		return plt_err_set(err, -EIO, "ends at %" PRIu64 " now, but was "
+				   "%" PRIu64 " bytes when it was opened",
+				   offset + (uint64_t)n,
+				   platter_image_size(img));
+	return 0;
+}
+
+static int posix_pwrite(struct platter_image *img, const void *buf, size_t len,
+			uint64_t offset, struct platter_error *err)
+{
+	struct plt_posix *s = platter_image_state(img);
+	int rc;
+
+	rc = s->direct ? plt_direct_pwrite(s, buf, len, offset,
+					   platter_image_size(img)) :
+			 plt_pwrite(s->fd, buf, len, offset);
+	s->writes++;
+	if (rc < 0)
+		return plt_err_errno(err, rc, "writing %zu bytes at offset %"
+				     PRIu64, len, offset);
+	return 0;
+}
+
+int plt_posix_flush(struct platter_image *img, struct platter_error *err)
+{
+	struct plt_posix *s = platter_image_state(img);
+	uint64_t writes = s->writes;
+
+	if (s->no_flush)
+		return 0;
+	PLT_LOCK_SCOPE(&s->flush);
+	if (!s->flush_error && s->flushed < writes) {
+		/* Those that finished while we waited are covered as well. */
+		writes = s->writes;
+		if (fdatasync(s->fd) < 0)
+			s->flush_error = -errno;
+		else
+			s->flushed = writes;
+	}
+	if (s->flush_error)
+		return plt_err_errno(err, s->flush_error, "flushing");
+	return 0;
+}
+
+static int posix_resize(struct platter_image *img, uint64_t size,
+			struct platter_error *err)
+{
+	struct plt_posix *s = platter_image_state(img);
+	uint64_t now = platter_image_size(img);
+
+	if (s->block || s->character) {
+		if (size <= now)
+			return 0;
+		return plt_err_set(err, -ENOTSUP, "a device of %" PRIu64
+				   " bytes cannot grow to %" PRIu64, now, size);
+	}
+	if (ftruncate(s->fd, (off_t)size) < 0)
+		return plt_err_errno(err, -errno, "changing the size to %"
+				     PRIu64, size);
+	s->writes++;
+	platter_image_set_size(img, size);
+	return 0;
+}
+
+static int64_t posix_allocated(struct platter_image *img)
+{
+	struct plt_posix *s = platter_image_state(img);
+	struct stat st;
+
+	/* In units of 512 bytes whatever the block size: stat(2). */
+	return fstat(s->fd, &st) < 0 ? -1 : (int64_t)st.st_blocks * 512;
+}
+
+const struct platter_io_ops plt_posix_io = {
+	.pread = posix_pread,
+	.pwrite = posix_pwrite,
+	.zero = plt_posix_zero,
+	.discard = plt_posix_discard,
+	.flush = plt_posix_flush,
+	.resize = posix_resize,
+	.extent = plt_posix_extent,
+	.allocated = posix_allocated,
+	.copy_range = plt_posix_copy_range,
+};

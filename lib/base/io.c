@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * Full-length I/O on file descriptors.
+ *
+ * The kernel moves at most 2 GiB - 4 KiB a call, may stop early, and may be
+ * interrupted by a signal before the first byte; callers see none of it.
+ */
+#include "base/io.h"
+
+#include <errno.h>
+#include <linux/fs.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/*
+ * With O_DIRECT, the last read of a file may end at an odd offset, and some
+ * file systems refuse to read on from there rather than report the end.
+ */
+static bool at_end(int fd, uint64_t offset)
+{
+	uint64_t size;
+
+	return !plt_fd_size(fd, &size) && offset >= size;
+}
+
+ssize_t plt_pread(int fd, void *buf, size_t len, uint64_t offset)
+{
+	size_t done = 0;
+
+	while (done < len) {
+		ssize_t n = pread(fd, (char *)buf + done, len - done,
+				  (off_t)(offset + done));
+
+		if (n > 0) {
+			done += (size_t)n;
+			continue;
+		}
+		if (!n)
+			break;
+		if (errno == EINTR)
+			continue;
+		if (errno == EINVAL && done && at_end(fd, offset + done))
+			break;
+		return -errno;
+	}
+	return (ssize_t)done;
+}
+
+int plt_pwrite(int fd, const void *buf, size_t len, uint64_t offset)
+{
+	size_t done = 0;
+
+	while (done < len) {
+		ssize_t n = pwrite(fd, (const char *)buf + done, len - done,
+				   (off_t)(offset + done));
+
+		if (n > 0)
+			done += (size_t)n;
+		else if (!n)
+			return -ENOSPC;	/* the end of a device */
+		else if (errno != EINTR)
+			return -errno;
+	}
+	return 0;
+}
+
+int plt_write(int fd, const void *buf, size_t len)
+{
+	size_t done = 0;
+
+	while (done < len) {
+		ssize_t n = write(fd, (const char *)buf + done, len - done);
+
+		if (n > 0)
+			done += (size_t)n;
+		else if (!n)
+			return -ENOSPC;
+		else if (errno != EINTR)
+			return -errno;
+	}
+	return 0;
+}
+
+int plt_fd_size(int fd, uint64_t *size)
+{
+	struct stat st;
+
+	if (fstat(fd, &st))
+		return -errno;
+	if (S_ISREG(st.st_mode)) {
+		*size = (uint64_t)st.st_size;
+		return 0;
+	}
+	if (!S_ISBLK(st.st_mode))
+		return -ENOTSUP;
+	if (ioctl(fd, BLKGETSIZE64, size))
+		return -errno;
+	return 0;
+}
+
+#define HEAD	16	/* bytes looked at one by one */
+
+bool plt_is_zero(const void *buf, size_t len)
+{
+	const unsigned char *p = buf;
+	size_t head = len < HEAD ? len : HEAD;
+
+	/* Data that is not zero mostly shows it at once. */
+	for (size_t i = 0; i < head; i++) {
+		if (p[i])
+			return false;
+	}
+	/* The first 16 bytes are zero: are all equal to those 16 before? */
+	return len <= HEAD || !memcmp(p, p + HEAD, len - HEAD);
+}

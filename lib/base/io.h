@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Full-length I/O on file descriptors: no short transfers, no EINTR. */
+#ifndef PLT_BASE_IO_H
+#define PLT_BASE_IO_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include <platter/error.h>
+
+/*
+ * Read until `len` bytes or the end of the file. Returns the bytes read (less
+ * than `len` only at the end) or a negative errno.
+ */
+ssize_t plt_pread(int fd, void *buf, size_t len, uint64_t offset);
+/* 0 when all is written, or a negative errno. */
+int plt_pwrite(int fd, const void *buf, size_t len, uint64_t offset);
+int plt_write(int fd, const void *buf, size_t len);
+/* Size in bytes of a regular file or block device. */
+int plt_fd_size(int fd, uint64_t *size);
+
+/* True when all `len` bytes are zero; fast on long buffers. */
+bool plt_is_zero(const void *buf, size_t len);
+
+#endif

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* A cursor over an image's map that asks for many extents at a time. */
+#include "copy/extents.h"
+
+#include "base/error.h"
+
+void plt_extents_init(struct plt_extents *e, struct platter_image *img,
+		      uint64_t end)
+{
+	e->img = img;
+	e->end = end;
+	e->next = 0;
+	e->nr = 0;
+}
+
+static int refill(struct plt_extents *e, uint64_t offset,
+		  struct platter_error *err)
+{
+	size_t count = PLT_EXTENTS_ROOM;
+	int rc;
+
+	rc = platter_image_map(e->img, offset, e->end - offset, e->ext, &count,
+			       err);
+	if (rc)
+		return rc;
+	e->next = 0;
+	e->nr = count;
+	return 0;
+}
+
+int plt_extents_at(struct plt_extents *e, uint64_t offset,
+		   struct platter_extent *out, struct platter_error *err)
+{
+	uint64_t skip;
+	int rc;
+
+	while (e->next < e->nr &&
+	       e->ext[e->next].offset + e->ext[e->next].length <= offset)
+		e->next++;
+	if (e->next == e->nr) {
+		rc = refill(e, offset, err);
+		if (rc)
+			return rc;
+	}
+	*out = e->ext[e->next];
+	skip = offset - out->offset;
+	out->offset += skip;
+	out->length -= skip;
+	out->host_offset += skip;
+	return 0;
+}

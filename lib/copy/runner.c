@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Segments of an image, handed to a bounded pool of workers in batches.
+ *
+ * Buffers belong to nobody while idle: a worker takes one from a stack for the
+ * length of a batch, and makes one when the stack is empty, which happens at
+ * most once for each worker.
+ */
+#include "copy/runner.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdlib.h>
+
+#include "base/error.h"
+#include "base/mem.h"
+#include "base/pool.h"
+
+#define BATCH_SEGMENTS	256u
+#define BATCH_BYTES	PLT_CHUNK_MAX
+#define DEFAULT_WORKERS	16u	/* most, as <platter/job.h> says */
+#define BUFFER_ALIGN	4096u	/* enough for any O_DIRECT */
+
+struct batch {
+	struct plt_runner *run;
+	size_t nr;
+	uint64_t bytes;
+	struct plt_segment segs[BATCH_SEGMENTS];
+};
+
+struct plt_runner {
+	struct plt_pool *pool;
+	int (*work)(void *arg, const struct plt_segment *seg, void *buf,
+		    struct platter_error *err);
+	void *arg;
+	size_t buffer;
+	struct batch *batch;		/* being filled, or NULL */
+	_Atomic bool stop;
+	_Atomic uint64_t done;
+	pthread_mutex_t lock;		/* guards the two below */
+	void **idle;			/* buffers; room for every worker's */
+	size_t nr_idle;
+};
+
+static void *take_buffer(struct plt_runner *run, struct platter_error *err)
+{
+	PLT_LOCK_SCOPE(&run->lock);
+
+	if (run->nr_idle)
+		return run->idle[--run->nr_idle];
+	return plt_memalign(BUFFER_ALIGN, run->buffer, err);
+}
+
+static void give_buffer(struct plt_runner *run, void *buf)
+{
+	PLT_LOCK_SCOPE(&run->lock);
+
+	run->idle[run->nr_idle++] = buf;
+}
+
+static int run_batch(void *arg, struct platter_error *err)
+{
+	plt_auto_free struct batch *batch = arg;
+	struct plt_runner *run = batch->run;
+	void *buf = take_buffer(run, err);
+	int rc = 0;
+
+	if (!buf)
+		return -ENOMEM;
+	for (size_t i = 0; i < batch->nr && !rc && !run->stop; i++) {
+		rc = run->work(run->arg, &batch->segs[i], buf, err);
+		run->done += batch->segs[i].length;
+	}
+	/* The pool drops the other batches; this ends those under way. */
+	if (rc)
+		run->stop = true;
+	give_buffer(run, buf);
+	return rc;
+}
+
+int plt_runner_new(struct plt_runner **out, unsigned int workers,
+		   size_t buffer,
+		   int (*work)(void *arg, const struct plt_segment *seg,
+			       void *buf, struct platter_error *err),
+		   void *arg, struct platter_error *err)
+{
+	struct plt_runner *run = plt_calloc(1, sizeof(*run), err);
+	int rc;
+
+	if (!run)
+		return -ENOMEM;
+	pthread_mutex_init(&run->lock, NULL);
+	run->work = work;
+	run->arg = arg;
+	run->buffer = buffer;
+	if (!workers)
+		workers = PLT_MIN(plt_processors(), DEFAULT_WORKERS);
+	/* One in line for each keeps them busy while the map is read. */
+	rc = plt_pool_new(&run->pool, workers, workers, free, err);
+	if (!rc) {
+		run->idle = plt_calloc(plt_pool_workers(run->pool),
+				       sizeof(*run->idle), err);
+		rc = run->idle ? 0 : -ENOMEM;
+	}
+	if (rc) {
+		plt_runner_free(run);
+		return rc;
+	}
+	*out = run;
+	return 0;
+}
+
+static int submit(struct plt_runner *run, struct platter_error *err)
+{
+	int rc;
+
+	if (!run->batch)
+		return 0;
+	rc = plt_pool_submit(run->pool, run_batch, plt_steal(run->batch));
+	/* It came without a message; waiting brings that. */
+	return rc ? plt_pool_wait(run->pool, err) : 0;
+}
+
+int plt_runner_add(struct plt_runner *run, const struct plt_segment *seg,
+		   uint64_t bytes, struct platter_error *err)
+{
+	struct batch *batch = run->batch;
+
+	if (!batch) {
+		batch = malloc(sizeof(*batch));
+		if (!batch)
+			return plt_err_nomem(err, sizeof(*batch));
+		batch->run = run;
+		batch->nr = 0;
+		batch->bytes = 0;
+		run->batch = batch;
+	}
+	batch->segs[batch->nr++] = *seg;
+	batch->bytes += bytes;
+	if (batch->nr < BATCH_SEGMENTS && batch->bytes < BATCH_BYTES)
+		return 0;
+	return submit(run, err);
+}
+
+int plt_runner_finish(struct plt_runner *run, struct platter_error *err)
+{
+	int rc = submit(run, err);
+
+	return rc ? rc : plt_pool_wait(run->pool, err);
+}
+
+void plt_runner_free(struct plt_runner *run)
+{
+	if (!run)
+		return;
+	run->stop = true;
+	plt_pool_free(run->pool);
+	for (size_t i = 0; i < run->nr_idle; i++)
+		free(run->idle[i]);
+	free(run->idle);
+	free(run->batch);
+	pthread_mutex_destroy(&run->lock);
+	free(run);
+}
+
+uint64_t plt_runner_done(const struct plt_runner *run)
+{
+	return run->done;
+}

@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The core's own view of nodes and contexts.
+ *
+ * Only lib/core and the layers above it inside the library include this;
+ * drivers use <platter/sys/driver.h>.
+ */
+#ifndef PLT_CORE_CORE_H
+#define PLT_CORE_CORE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <platter/image.h>
+#include <platter/sys/driver.h>
+
+struct platter_progress;
+
+/* What an image is when no magic matches; the table must have it. */
+#define PLT_FORMAT_FALLBACK	"raw"
+
+/* Limits; each is checked before anything is allocated. */
+#define PLT_MAX_DEPTH		64	/* nodes below one another */
+#define PLT_MAX_CHILDREN	64	/* of one node */
+
+struct plt_child {
+	char role[32];
+	struct platter_image *img;
+};
+
+/*
+ * A node. Immutable once open except `size`, which is atomic so that a resize
+ * does not race with readers; drivers guard their own state.
+ */
+struct platter_image {
+	struct platter_context *ctx;
+	const struct platter_driver *drv;
+	void *state;			/* drv->state_size bytes */
+	char *name;			/* for messages */
+	_Atomic uint64_t size;		/* bytes */
+	unsigned int flags;		/* PLATTER_O_* */
+	enum platter_cache cache;
+	bool probed;			/* the format was guessed */
+	unsigned int depth;		/* below how many nodes */
+	struct plt_child *children;
+	size_t nr_children, room;
+	bool opened;			/* drv->open succeeded */
+	/* While opening only. */
+	int fd;				/* opened by the gate, or -1 */
+	struct platter_image *inner;	/* probed; becomes the primary child */
+	bool child_failed;		/* a child's error is named already */
+};
+
+struct platter_context {
+	const struct platter_driver *const *drivers;
+	size_t nr_drivers;
+	const char **names;		/* of `drivers`, NULL-terminated */
+	enum platter_follow follow;
+};
+
+const struct platter_driver *plt_driver_find(const struct platter_context *ctx,
+					     const char *name);
+/* The protocol driver that opens this plain file name. */
+const struct platter_driver *plt_driver_claiming(
+	const struct platter_context *ctx, const char *filename);
+
+/* The O_DIRECT and O_DSYNC bits a cache mode asks for. */
+int plt_cache_open_flags(enum platter_cache cache);
+
+/* The role a file name stands for with this driver. */
+const char *plt_driver_primary(const struct platter_driver *drv);
+
+/*
+ * Put the node's name in front of a message, unless it is there already
+ * because a lower call into the same node did. Returns `code`.
+ */
+int plt_image_prefix(const struct platter_image *img, int code,
+		     struct platter_error *err);
+
+/* Takes `child` over, or closes it on error. */
+int plt_image_add_child(struct platter_image *img, const char *role,
+			struct platter_image *child, struct platter_error *err)
+	PLATTER_MUST_CHECK;
+/* Close without a word, for error paths. NULL is ok. */
+void plt_image_free(struct platter_image *img);
+
+/* spec.c: turn a command-line spec into an option tree. */
+int plt_spec_parse(struct platter_options **out, struct platter_context *ctx,
+		   const char *spec, const struct platter_open_options *opts,
+		   struct platter_error *err) PLATTER_MUST_CHECK;
+/* The tree of a plain file name, to be opened by `drv` (NULL: probed). */
+int plt_spec_filename(struct platter_options **out, const char *filename,
+		      const struct platter_driver *drv,
+		      struct platter_error *err) PLATTER_MUST_CHECK;
+
+/* The error for a file name that no protocol driver claims. */
+int plt_spec_unclaimed(const char *filename, struct platter_error *err);
+/* Length of the "scheme" in "scheme:rest", as qemu sees it; 0 when none. */
+size_t plt_spec_scheme(const char *filename);
+
+/* probe.c: the format of an open protocol node, by magic; raw when none. */
+int plt_probe(struct platter_image *file, const struct platter_driver **out,
+	      struct platter_error *err) PLATTER_MUST_CHECK;
+
+/*
+ * gate.c: open a file that an image names. `image_path` is the image's own
+ * file; the name is resolved relative to its directory. Returns a descriptor.
+ */
+int plt_gate_open(enum platter_follow follow, const char *image_path,
+		  const char *name, int open_flags, struct platter_error *err)
+	PLATTER_MUST_CHECK;
+/* The path `name` stands for when `image_path` names it; the caller frees. */
+char *plt_gate_path(const char *image_path, const char *name,
+		    struct platter_error *err);
+
+/*
+ * lock.c: the byte-range OFD locks QEMU's file driver takes, so that each
+ * refuses an image the other has open. Released when the descriptor closes.
+ */
+int plt_lock_image(int fd, bool writable, const char *name,
+		   struct platter_error *err) PLATTER_MUST_CHECK;
+
+/* rw.c: drv->format->map with its answer checked and its errors prefixed. */
+int plt_image_format_map(struct platter_image *img, uint64_t offset,
+			 uint64_t len, struct platter_map *maps, size_t *count,
+			 struct platter_error *err) PLATTER_MUST_CHECK;
+
+/* map.c: as plt_image_plain(), but any protocol node. */
+struct platter_image *plt_image_stored(struct platter_image *img,
+				       uint64_t offset, uint64_t len,
+				       uint64_t *host_offset);
+/*
+ * The `file` or `host_device` node everything in [offset, offset + len) of
+ * `img` is stored in contiguously, or NULL: for copy_range.
+ */
+struct platter_image *plt_image_plain(struct platter_image *img,
+				      uint64_t offset, uint64_t len,
+				      uint64_t *host_offset);
+
+/*
+ * A node of a driver that is in no table, without options or children: `state`
+ * is zeroed, the caller fills it and sets the size.
+ */
+int plt_image_new(struct platter_image **out, struct platter_context *ctx,
+		  const struct platter_driver *drv, const char *name,
+		  struct platter_error *err) PLATTER_MUST_CHECK;
+
+/* Report progress; -ECANCELED with a message when the user stopped it. */
+int plt_progress(struct platter_progress *progress, uint64_t done,
+		 uint64_t total, struct platter_error *err) PLATTER_MUST_CHECK;
+
+#endif

@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The driver interface, for authors of formats, protocols and filters.
+ *
+ * Three kinds share one description:
+ *  - a protocol moves bytes of a file or a server (struct platter_io_ops);
+ *  - a format says where guest bytes are, and the core moves them
+ *    (struct platter_format_ops);
+ *  - a filter sits on one child named "file" and may change any I/O call; a
+ *    NULL slot passes through to that child (struct platter_io_ops).
+ *
+ * Not a stable interface: it may change with every release.
+ */
+#ifndef PLATTER_SYS_DRIVER_H
+#define PLATTER_SYS_DRIVER_H
+
+#include <platter/image.h>
+
+struct platter_driver;
+struct platter_options;
+struct platter_printer;
+
+/* ---- options: the key=value tree a node is opened or created with ---- */
+
+/* A string option, or NULL. Reading an option marks it as known. */
+const char *platter_options_string(struct platter_options *opts,
+				   const char *key);
+/* Return 0 and leave *out alone when the key is absent. */
+int platter_options_size(struct platter_options *opts, const char *key,
+			 uint64_t *out, struct platter_error *err)
+	PLATTER_MUST_CHECK;
+int platter_options_bool(struct platter_options *opts, const char *key,
+			 bool *out, struct platter_error *err)
+	PLATTER_MUST_CHECK;
+
+/* ---- nodes, as a driver sees its own ---- */
+
+/* The driver's state_size bytes, zeroed before open. */
+void *platter_image_state(const struct platter_image *img);
+struct platter_context *platter_image_context(const struct platter_image *img);
+unsigned int platter_image_flags(const struct platter_image *img);
+enum platter_cache platter_image_cache(const struct platter_image *img);
+/* Set by open and after a resize. */
+void platter_image_set_size(struct platter_image *img, uint64_t bytes);
+/* What info prints as the file name; copied. */
+int platter_image_set_name(struct platter_image *img, const char *name,
+			   struct platter_error *err) PLATTER_MUST_CHECK;
+
+/*
+ * Open the child `role` from the node's options: a file name, or a nested
+ * tree. `format` is used where the options name no driver: NULL probes.
+ * `flags` are PLATTER_O_*. The node owns the child. -ENODATA (without a
+ * message) when the options have no such child. The primary child of a format
+ * is a protocol node unless its options or `format` name another driver.
+ */
+int platter_image_open_child(struct platter_image *img, const char *role,
+			     struct platter_options *opts, const char *format,
+			     unsigned int flags, struct platter_error *err)
+	PLATTER_MUST_CHECK;
+/*
+ * Open a file that the image's own metadata names, as child `role`, if the
+ * gate allows it. The name is taken literally: no URI, no json:.
+ */
+int platter_image_open_named(struct platter_image *img, const char *role,
+			     const char *filename, const char *format,
+			     unsigned int flags, struct platter_error *err)
+	PLATTER_MUST_CHECK;
+
+/* ---- where bytes are ---- */
+
+enum platter_map_kind {
+	PLATTER_MAP_DATA,	/* at `offset` of `child` */
+	PLATTER_MAP_ZERO,	/* reads as zeros */
+	PLATTER_MAP_BACKING,	/* same guest offset of `child`; NULL = zeros */
+	PLATTER_MAP_SPECIAL,	/* read through read_special (compressed, ...) */
+};
+
+#define PLATTER_MAP_WRITABLE	(1u << 0)	/* may be overwritten in place */
+/*
+ * Ask the child too: it may know that the bytes are a hole. For drivers whose
+ * data is the child's (raw); not for ones that only allocate written data.
+ */
+#define PLATTER_MAP_RECURSE	(1u << 1)
+
+struct platter_map {
+	uint64_t length;		/* bytes, > 0 */
+	enum platter_map_kind kind;
+	unsigned int flags;
+	struct platter_image *child;
+	/*
+	 * DATA: bytes into the child. ZERO with a child: where its space is
+	 * reserved, for `map`; it is not read.
+	 */
+	uint64_t offset;
+};
+
+/* ---- the operations ---- */
+
+/*
+ * Ranges handed to these lie inside the node and are never empty. pread and
+ * pwrite move everything or fail.
+ */
+struct platter_io_ops {
+	int (*pread)(struct platter_image *img, void *buf, size_t len,
+		     uint64_t offset, struct platter_error *err);
+	int (*pwrite)(struct platter_image *img, const void *buf, size_t len,
+		      uint64_t offset, struct platter_error *err);
+	/* -ENOTSUP without a message: the core writes zeros instead. */
+	int (*zero)(struct platter_image *img, uint64_t offset, uint64_t len,
+		    unsigned int flags, struct platter_error *err);
+	/* -ENOTSUP without a message: the core does nothing. */
+	int (*discard)(struct platter_image *img, uint64_t offset,
+		       uint64_t len, struct platter_error *err);
+	int (*flush)(struct platter_image *img, struct platter_error *err);
+	int (*resize)(struct platter_image *img, uint64_t size,
+		      struct platter_error *err);
+	/*
+	 * One extent at `offset`: DATA or ZERO, at most `len` long, cut at
+	 * the next change. NULL = all data.
+	 */
+	int (*extent)(struct platter_image *img, uint64_t offset, uint64_t len,
+		      struct platter_extent *extent,
+		      struct platter_error *err);
+	/* Bytes occupied, or -1. NULL = unknown. */
+	int64_t (*allocated)(struct platter_image *img);
+	/*
+	 * Copy inside the kernel between two nodes of drivers with this same
+	 * function. *copied is how far it came, 0 < *copied <= len.
+	 * -ENOTSUP without a message: read and write instead.
+	 */
+	int (*copy_range)(struct platter_image *src, uint64_t src_offset,
+			  struct platter_image *dst, uint64_t dst_offset,
+			  uint64_t len, uint64_t *copied,
+			  struct platter_error *err);
+};
+
+struct platter_format_ops {
+	/*
+	 * Fill up to *count maps that follow each other from `offset` on, at
+	 * least one; set *count. They may end early, never reach past
+	 * offset + len.
+	 */
+	int (*map)(struct platter_image *img, uint64_t offset, uint64_t len,
+		   struct platter_map *maps, size_t *count,
+		   struct platter_error *err);
+	/* Make a range writable in place; map must then say so. */
+	int (*alloc)(struct platter_image *img, uint64_t offset, uint64_t len,
+		     struct platter_error *err);
+	int (*read_special)(struct platter_image *img, void *buf, size_t len,
+			    uint64_t offset, struct platter_error *err);
+	/* NULL: handed to the primary child where the map is writable. */
+	int (*zero)(struct platter_image *img, uint64_t offset, uint64_t len,
+		    unsigned int flags, struct platter_error *err);
+	int (*discard)(struct platter_image *img, uint64_t offset,
+		       uint64_t len, struct platter_error *err);
+	/* NULL: flushes every child that is open for writing. */
+	int (*flush)(struct platter_image *img, struct platter_error *err);
+	int (*resize)(struct platter_image *img, uint64_t size,
+		      struct platter_error *err);
+};
+
+enum platter_driver_kind {
+	PLATTER_DRIVER_PROTOCOL,
+	PLATTER_DRIVER_FORMAT,
+	PLATTER_DRIVER_FILTER,
+};
+
+/* `len` bytes at `offset` (negative: from the end) that mark a format. */
+struct platter_magic {
+	const char *bytes;
+	size_t len;
+	int64_t offset;
+};
+
+/* For help, completion and the check for unknown names. NULL-named end. */
+struct platter_option {
+	const char *name;
+	const char *help;	/* one line, with the unit and the default */
+};
+
+struct platter_driver {
+	const char *name;
+	const char *const *aliases;	/* NULL-terminated, or NULL */
+	enum platter_driver_kind kind;
+	const char *primary;	/* role a file name stands for; NULL = "file" */
+	size_t state_size;
+	const struct platter_magic *magics;	/* formats: any one matches */
+	size_t nr_magics;
+	const struct platter_option *options;	/* for open */
+	const struct platter_option *create_options;
+	/*
+	 * Confirm a magic. 0 = it is this format, 1 = it is not. Only looks
+	 * at the child, which is open already. NULL = the magic is enough.
+	 */
+	int (*verify)(struct platter_image *file);
+	/* Protocols: true if this file name is this driver's to open. */
+	bool (*claims)(const char *filename);
+	/* One that fails frees what it made; close is not called then. */
+	int (*open)(struct platter_image *img, struct platter_options *opts,
+		    struct platter_error *err);
+	void (*close)(struct platter_image *img);
+	int (*describe)(struct platter_image *img, struct platter_printer *out,
+			struct platter_error *err);
+	/* Protocols: make a file. Formats: write metadata into `file`. */
+	int (*create)(struct platter_context *ctx, const char *filename,
+		      uint64_t size, struct platter_options *opts,
+		      struct platter_error *err);
+	const struct platter_io_ops *io;	/* protocols and filters */
+	const struct platter_format_ops *format;	/* formats */
+};
+
+/* A context with a driver table of one's own, tried in that order. */
+int platter_context_new_with(struct platter_context **out,
+			     const struct platter_driver *const *drivers,
+			     size_t count, struct platter_error *err)
+	PLATTER_MUST_CHECK;
+
+#endif

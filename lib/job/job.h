@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What jobs share: the target they write, and the comparing engine. */
+#ifndef PLT_JOB_JOB_H
+#define PLT_JOB_JOB_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <platter/image.h>
+#include <platter/job.h>
+#include <platter/out.h>
+
+struct plt_newfile;
+
+/* ---- target.c ---- */
+
+enum plt_target_kind {
+	PLT_TARGET_ABSENT,
+	PLT_TARGET_FILE,	/* a regular file */
+	PLT_TARGET_DEVICE,	/* a block device */
+};
+
+struct plt_target {
+	enum plt_target_kind kind;	/* of what was there before */
+	struct platter_image *img;	/* open for writing */
+	bool is_zero;			/* reads as zeros so far */
+	/* Only where a new file is made. */
+	struct plt_newfile *newfile;
+	struct platter_image *replaced;	/* kept open for its lock */
+};
+
+struct plt_target_options {
+	const char *path;
+	uint64_t size;			/* bytes, for a new file */
+	unsigned int flags;		/* extra PLATTER_O_* */
+	enum platter_cache cache;
+	/* Refuse to overwrite what looks like an image of another format. */
+	bool refuse_magic;
+};
+
+/* -EINVAL for anything but a regular file, a block device or nothing. */
+int plt_target_look(const char *path, enum plt_target_kind *kind,
+		    struct platter_error *err) PLATTER_MUST_CHECK;
+/* Make a new raw file beside the path; an old one is locked until commit. */
+int plt_target_make(struct plt_target *t, struct platter_context *ctx,
+		    const struct plt_target_options *opts,
+		    struct platter_error *err) PLATTER_MUST_CHECK;
+/* Open what is there, to be written in place as raw. */
+int plt_target_open(struct plt_target *t, struct platter_context *ctx,
+		    const struct plt_target_options *opts,
+		    struct platter_error *err) PLATTER_MUST_CHECK;
+/* Flush, close and bring a new file under its name; `t` is used up. */
+int plt_target_commit(struct plt_target *t, struct platter_error *err)
+	PLATTER_MUST_CHECK;
+/* Close and remove a new file. For error paths; nothing to do is ok. */
+void plt_target_abandon(struct plt_target *t);
+
+/* True when `img` or a node below it is stored in the file at `path`. */
+bool plt_image_uses_path(struct platter_image *img, const char *path);
+/* True when a file below `a` is also below `b`. */
+bool plt_image_shares_file(struct platter_image *a, struct platter_image *b);
+
+/* ---- compare.c ---- */
+
+struct plt_compare_request {
+	uint64_t offset;	/* bytes; the range to compare */
+	uint64_t length;	/* beyond its end an image reads as zeros */
+	bool strict;		/* allocation must match as well */
+	/* Look only at what `a` itself holds (depth 0, present). */
+	bool only_present;
+	unsigned int workers;	/* 0 = one per processor */
+	struct platter_progress *progress;
+};
+
+/* Fills in all of `result` but size_differs. */
+int plt_compare_range(struct platter_image *a, struct platter_image *b,
+		      const struct plt_compare_request *req,
+		      struct platter_compare_result *result,
+		      struct platter_error *err) PLATTER_MUST_CHECK;
+
+/* ---- in-order.c ---- */
+
+struct platter_log;
+
+struct plt_in_order {
+	struct platter_log *log;
+	struct platter_image *target;
+	uint64_t from, to;	/* points */
+	uint64_t begin, end;	/* device bytes: the part to replay */
+	bool no_discard;
+	struct platter_progress *progress;
+};
+
+/* Issue every entry as logged; adds to written, zeroed and flushes. */
+int plt_replay_in_order(const struct plt_in_order *job,
+			struct platter_replay_result *result,
+			struct platter_error *err) PLATTER_MUST_CHECK;
+
+#endif

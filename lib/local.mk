@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# The library: libcore is everything that knows no format, libinternal adds
+# the formats, libplatter is libinternal with the public symbols only.
+
+lib_LTLIBRARIES += %D%/libplatter.la
+noinst_LTLIBRARIES += \
+	%D%/libcore.la \
+	%D%/libinternal.la
+pkgconfigdir = $(libdir)/pkgconfig
+pkgconfig_DATA = %D%/platter.pc
+
+EXTRA_DIST += %D%/libplatter.sym
+
+# The public headers are installed below platter/, whatever is above it here.
+platterincludedir = $(includedir)/platter
+plattersysincludedir = $(platterincludedir)/sys
+platterinclude_HEADERS = \
+	%D%/include/platter/error.h \
+	%D%/include/platter/image.h \
+	%D%/include/platter/job.h \
+	%D%/include/platter/log.h \
+	%D%/include/platter/out.h \
+	%D%/include/platter/platter.h
+plattersysinclude_HEADERS = \
+	%D%/include/platter/sys/driver.h
+
+%C%_libcore_la_SOURCES = \
+	%D%/base/checked.h \
+	%D%/base/endian.h \
+	%D%/base/error.c \
+	%D%/base/error.h \
+	%D%/base/hash.c \
+	%D%/base/hash.h \
+	%D%/base/heap.c \
+	%D%/base/heap.h \
+	%D%/base/io.c \
+	%D%/base/io.h \
+	%D%/base/mem.c \
+	%D%/base/mem.h \
+	%D%/base/newfile.c \
+	%D%/base/newfile.h \
+	%D%/base/opts.c \
+	%D%/base/opts.h \
+	%D%/base/pool.c \
+	%D%/base/pool.h \
+	%D%/base/size.c \
+	%D%/base/text.c \
+	%D%/base/text.h \
+	%D%/copy/copy.c \
+	%D%/copy/copy.h \
+	%D%/copy/extents.c \
+	%D%/copy/extents.h \
+	%D%/copy/runner.c \
+	%D%/copy/runner.h \
+	%D%/core/cache.c \
+	%D%/core/context.c \
+	%D%/core/core.h \
+	%D%/core/create.c \
+	%D%/core/gate.c \
+	%D%/core/image.c \
+	%D%/core/lock.c \
+	%D%/core/map.c \
+	%D%/core/open.c \
+	%D%/core/probe.c \
+	%D%/core/progress.c \
+	%D%/core/rw.c \
+	%D%/core/spec.c \
+	%D%/job/compare.c \
+	%D%/job/convert.c \
+	%D%/job/in-order.c \
+	%D%/job/job.h \
+	%D%/job/log-copy.c \
+	%D%/job/replay.c \
+	%D%/job/target.c \
+	%D%/out/json.c \
+	%D%/out/printer.c \
+	%D%/out/printer.h \
+	%D%/out/progress.c \
+	%D%/out/text.c \
+	%D%/out/xml.c \
+	%D%/wlog/blame.c \
+	%D%/wlog/format.h \
+	%D%/wlog/index.c \
+	%D%/wlog/info.c \
+	%D%/wlog/open.c \
+	%D%/wlog/point.c \
+	%D%/wlog/reader.c \
+	%D%/wlog/sidecar.c \
+	%D%/wlog/stat.c \
+	%D%/wlog/state.c \
+	%D%/wlog/view.c \
+	%D%/wlog/wlog.h \
+	%D%/wlog/writer.c
+
+%C%_libinternal_la_SOURCES =
+%C%_libinternal_la_LIBADD = \
+	%D%/libcore.la \
+	formats/libformats.la \
+	$(deps_LIBS)
+
+%C%_libplatter_la_SOURCES =
+%C%_libplatter_la_LIBADD = %D%/libinternal.la
+%C%_libplatter_la_LDFLAGS = \
+	$(AM_LDFLAGS) \
+	-no-undefined \
+	-version-info 0:0:0 \
+	-Wl,--version-script=$(top_srcdir)/%D%/libplatter.sym
+%C%_libplatter_la_DEPENDENCIES = \
+	%D%/libinternal.la \
+	%D%/libplatter.sym

@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The device at a point of its log.
+ *
+ * A sweep along the device: the extents over the current sector are kept in a
+ * heap by the entry that last wrote them before the point, and the youngest
+ * one owns the sector until it ends or a younger one begins. Extents come in
+ * ascending order from the index, so a whole device costs one pass and the
+ * output is in the order a disk likes best.
+ *
+ * Every call is a sweep of its own that starts from the extents over its first
+ * sector. Nothing is kept between calls, so any number of threads may ask.
+ */
+#include <string.h>
+
+#include "base/error.h"
+#include "base/heap.h"
+#include "base/mem.h"
+#include "wlog/wlog.h"
+
+/* An extent under the sweep. */
+struct layer {
+	uint64_t end;		/* log sectors */
+	uint64_t extent;
+	uint64_t entry;
+};
+
+struct sweep {
+	const struct plt_wlog_state *state;
+	const struct plt_wlog_index *ix;
+	struct plt_heap heap;	/* layers, the youngest entry first */
+	uint64_t next;		/* first extent not yet met */
+	struct platter_error *err;
+};
+
+static int push(struct sweep *s, const struct layer *layer)
+{
+	const struct plt_heap_item item = {
+		.key = ~layer->entry, .a = layer->end, .b = layer->extent,
+	};
+
+	return plt_heap_push(&s->heap, &item, s->err);
+}
+
+static void youngest(const struct sweep *s, struct layer *layer)
+{
+	const struct plt_heap_item *item = &s->heap.item[0];
+
+	*layer = (struct layer){
+		.entry = ~item->key, .end = item->a, .extent = item->b,
+	};
+}
+
+/* The layer extent i is between the two points; false when it is not there. */
+static bool layer_of(const struct sweep *s, uint64_t i, struct layer *layer)
+{
+	const struct plt_wlog_state *st = s->state;
+
+	if (st->no_discard && s->ix->lengths[i] & PLT_WLOG_EXTENT_DISCARD)
+		return false;
+	layer->entry = plt_wlog_index_version(s->ix, i, st->from, st->to);
+	layer->extent = i;
+	layer->end = plt_wlog_extent_end(s->ix, i);
+	return layer->entry != UINT32_MAX;
+}
+
+static int meet(void *arg, uint64_t extent)
+{
+	struct sweep *s = arg;
+	struct layer layer;
+
+	return layer_of(s, extent, &layer) ? push(s, &layer) : 0;
+}
+
+/* Take in the extents that start at or before `sector`. */
+static int meet_until(struct sweep *s, uint64_t sector)
+{
+	int rc = 0;
+
+	while (!rc && s->next < s->ix->nr_extents &&
+	       s->ix->starts[s->next] <= sector)
+		rc = meet(s, s->next++);
+	return rc;
+}
+
+/* Where the youngest layer stops owning the device; `end` at the latest. */
+static int owned_until(struct sweep *s, const struct layer *top, uint64_t end,
+		       uint64_t *until)
+{
+	struct layer layer;
+	int rc;
+
+	*until = PLT_MIN(top->end, end);
+	while (s->next < s->ix->nr_extents &&
+	       s->ix->starts[s->next] < *until) {
+		if (layer_of(s, s->next, &layer)) {
+			if (layer.entry > top->entry) {
+				*until = s->ix->starts[s->next];
+				return 0;
+			}
+			/* Older: matters only where it reaches further. */
+			rc = layer.end > top->end ? push(s, &layer) : 0;
+			if (rc)
+				return rc;
+		}
+		s->next++;
+	}
+	return 0;
+}
+
+/* The first sector from `pos` on that some layer owns; `end` if none. */
+static uint64_t unowned_until(struct sweep *s, uint64_t end)
+{
+	struct layer layer;
+
+	while (s->next < s->ix->nr_extents && s->ix->starts[s->next] < end) {
+		if (layer_of(s, s->next, &layer))
+			return s->ix->starts[s->next];
+		s->next++;
+	}
+	return end;
+}
+
+static void describe(const struct sweep *s, const struct layer *top,
+		     uint64_t pos, uint64_t until, struct plt_wlog_segment *seg)
+{
+	const struct platter_log *log = s->state->log;
+	const unsigned int bits = log->sector_bits;
+
+	memset(seg, 0, sizeof(*seg));
+	seg->start = pos << bits;
+	seg->length = (until - pos) << bits;
+	seg->kind = PLT_WLOG_NONE;
+	if (!top)
+		return;
+	seg->entry = top->entry;
+	seg->kind = PLT_WLOG_ZERO;
+	if (s->ix->lengths[top->extent] & PLT_WLOG_EXTENT_DISCARD)
+		return;
+	seg->kind = PLT_WLOG_DATA;
+	seg->log_offset = (s->ix->entries[top->entry] & PLT_WLOG_OFFSET_MASK) +
+			  log->sector_size +
+			  ((pos - s->ix->starts[top->extent]) << bits);
+}
+
+/* One segment from *pos on; moves *pos behind it. */
+static int step(struct sweep *s, uint64_t *pos, uint64_t end,
+		struct plt_wlog_segment *seg)
+{
+	struct layer top;
+	uint64_t until;
+	int rc;
+
+	rc = meet_until(s, *pos);
+	if (rc)
+		return rc;
+	while (s->heap.nr && s->heap.item[0].a <= *pos)
+		plt_heap_pop(&s->heap);
+	if (!s->heap.nr) {
+		until = unowned_until(s, end);
+		describe(s, NULL, *pos, until, seg);
+	} else {
+		youngest(s, &top);
+		rc = owned_until(s, &top, end, &until);
+		if (rc)
+			return rc;
+		describe(s, &top, *pos, until, seg);
+	}
+	*pos = until;
+	return 0;
+}
+
+/* Cut the segments of whole log sectors down to the bytes asked for. */
+static void clip(struct plt_wlog_segment *segs, size_t count, uint64_t offset,
+		 uint64_t end)
+{
+	struct plt_wlog_segment *first = &segs[0], *last = &segs[count - 1];
+	const uint64_t before = offset - first->start;
+
+	first->start += before;
+	first->length -= before;
+	if (first->kind == PLT_WLOG_DATA)
+		first->log_offset += before;
+	if (last->start + last->length > end)
+		last->length = end - last->start;
+}
+
+int plt_wlog_state_map(const struct plt_wlog_state *state, uint64_t offset,
+		       uint64_t len, struct plt_wlog_segment *segs,
+		       size_t *count, struct platter_error *err)
+{
+	const uint64_t mask = state->log->sector_size - 1;
+	const unsigned int bits = state->log->sector_bits;
+	uint64_t pos = offset >> bits;
+	const uint64_t end = (offset + len + mask) >> bits;
+	struct sweep s = {
+		.state = state, .ix = state->log->index, .err = err,
+	};
+	size_t n = 0;
+	int rc;
+
+	s.next = plt_wlog_index_lower_bound(s.ix, pos);
+	rc = plt_wlog_index_stab(s.ix, pos, meet, &s);
+	while (!rc && pos < end && n < *count)
+		rc = step(&s, &pos, end, &segs[n++]);
+	plt_heap_clear(&s.heap);
+	if (rc)
+		return rc;
+	clip(segs, n, offset, offset + len);
+	*count = n;
+	return 0;
+}

@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# The library exports the functions that the public headers declare, and
+# nothing else.
+
+setup()
+{
+	bats_load_library bats-support
+	bats_load_library bats-assert
+
+	headers=$top_srcdir/lib/include/platter
+	library=$top_builddir/lib/.libs/libplatter.so
+	# Two empty lists would be equal.
+	declared "$headers" | grep -qx platter_image_open
+}
+
+# declared FOLDER: the functions that headers below FOLDER declare.
+declared()
+{
+	find "$1" -name '*.h' -exec cat {} + |
+		sed -e '/^#ifdef __cplusplus/,/^#endif/d' \
+			-e ':join' -e '/\\$/{ N; s/\\\n//; b join' -e '}' |
+		sed -e '/^[[:space:]]*#/d' -e 's|//.*||' |
+		tr '\n' ' ' |
+		sed -e 's|/\*\([^*]*\*\**[^*/]\)*[^*]*\**\*/| |g' |
+		awk '
+		{
+			# Outside of braces only: members are not functions.
+			depth = 0
+			for (i = 1; i <= length($0); i++) {
+				c = substr($0, i, 1)
+				if (c == "{")
+					depth++
+				else if (c == "}")
+					depth--
+				else if (depth == 0)
+					outer = outer c
+			}
+			while (match(outer, /[a-z_][a-z0-9_]*[ ]*\(/)) {
+				name = substr(outer, RSTART, RLENGTH - 1)
+				sub(/ +$/, "", name)
+				if (name !~ /^__/)
+					print name
+				outer = substr(outer, RSTART + RLENGTH)
+			}
+		}' | sort -u
+}
+
+# exported LIBRARY: its dynamic symbols, but for the name of the version.
+exported()
+{
+	nm -D --defined-only "$1" | awk '$2 != "A" { print $3 }' |
+		sed 's/@.*//' | sort -u
+}
+
+need_library()
+{
+	if [ ! -e "$library" ]; then
+		skip "no shared library was built"
+	fi
+	if ! type -P nm >/dev/null; then
+		skip "nm was not found"
+	fi
+}
+
+# make_library NAME: compiles standard input to NAME.so.
+make_library()
+{
+	local cc
+
+	for cc in "${CC:-cc}" gcc clang; do
+		if $cc -v >/dev/null 2>&1; then
+			$cc -shared -fPIC -o "$BATS_TEST_TMPDIR/$1.so" -xc -
+			return
+		fi
+	done
+	skip "no compiler was found"
+}
+
+@test "the library exports what the public headers declare" {
+	need_library
+	run diff <(declared "$headers") <(exported "$library")
+	assert_output ''
+	assert_success
+}
+
+@test "every public function is called platter_ something" {
+	run grep -v '^platter_' <(declared "$headers")
+	assert_output ''
+}
+
+@test "every exported symbol is called platter_ something" {
+	need_library
+	run grep -v '^platter_' <(exported "$library")
+	assert_output ''
+}
+
+@test "every exported symbol is a function" {
+	need_library
+	run awk '$2 != "A" && $2 != "T"' \
+		<(nm -D --defined-only "$library")
+	assert_output ''
+}
+
+@test "the symbol map lists the public functions in order" {
+	run diff <(declared "$headers") \
+		<(sed -n 's/^\t\(platter_.*\);$/\1/p' \
+			"$top_srcdir/lib/libplatter.sym")
+	assert_output ''
+	assert_success
+}
+
+@test "the declarations are read as the compiler reads them" {
+	mkdir "$BATS_TEST_TMPDIR/h"
+	cat >"$BATS_TEST_TMPDIR/h/a.h" <<-'END'
+	#ifdef __cplusplus
+	extern "C" {
+	#endif
+	/* platter_in_comment(1); * and / and ** */
+	#define PLATTER_CALL(x) \
+		platter_in_macro(x)
+	struct platter_a {
+		int (*platter_member)(int);
+	};
+	int platter_one(int a, /* platter_arg() */
+			struct platter_a *b) __attribute__((unused));
+	const char *const
+	*platter_two(void);
+	#ifdef __cplusplus
+	}
+	#endif
+	END
+	run declared "$BATS_TEST_TMPDIR/h"
+	assert_output $'platter_one\nplatter_two'
+}
+
+@test "a symbol that is exported but not declared is found" {
+	need_library
+	cp -R "$headers" "$BATS_TEST_TMPDIR/h"
+	sed '/^uint64_t platter_image_size(/d' "$headers/image.h" \
+		>"$BATS_TEST_TMPDIR/h/image.h"
+	run diff <(declared "$BATS_TEST_TMPDIR/h") <(exported "$library")
+	assert_failure 1
+	assert_line '> platter_image_size'
+	assert_equal "${#lines[@]}" 2
+}
+
+@test "a function that is declared but not exported is found" {
+	need_library
+	cp -R "$headers" "$BATS_TEST_TMPDIR/h"
+	echo 'int platter_never_written(void);' >>"$BATS_TEST_TMPDIR/h/log.h"
+	run diff <(declared "$BATS_TEST_TMPDIR/h") <(exported "$library")
+	assert_failure 1
+	assert_line '< platter_never_written'
+	assert_equal "${#lines[@]}" 2
+}
+
+@test "an internal function that is exported is found" {
+	need_library
+	make_library leaky <<-'END'
+	int platter_open(void) { return 0; }
+	int plt_leak(void) { return 0; }
+	END
+	run grep -v '^platter_' <(exported "$BATS_TEST_TMPDIR/leaky.so")
+	assert_output 'plt_leak'
+}

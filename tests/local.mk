@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# The tests. Programs link libinternal, so they may call plt_*. A program
+# without _SOURCES is made of the one .c file of its name. The .bats files
+# need no line: run-suite takes what is there.
+
+# Programs the bats tests call; they come first in the tests' PATH.
+test_tools = \
+	%D%/tools/bitflip \
+	%D%/tools/mklog \
+	%D%/tools/naive-replay
+
+# cmocka programs.
+unit_tests = \
+	%D%/unit/base-error \
+	%D%/unit/base-hash \
+	%D%/unit/base-io \
+	%D%/unit/base-newfile \
+	%D%/unit/base-opts \
+	%D%/unit/base-pool \
+	%D%/unit/base-size \
+	%D%/unit/base-text \
+	%D%/unit/core-open \
+	%D%/unit/out-printer \
+	%D%/unit/wlog-state
+
+# LLVMFuzzerTestOneInput() programs, run on every file of fuzz/corpus/NAME.
+# Each has its two lines below.
+fuzz_tests = \
+	%D%/fuzz/fuzz-log
+
+%C%_fuzz_fuzz_log_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/formats
+
+%C%_fuzz_fuzz_log_LDFLAGS = $(fuzz_flags)
+%C%_fuzz_fuzz_log_LDADD = $(fuzz_libs)
+
+LDADD = lib/libinternal.la $(CMOCKA_LIBS)
+
+check_PROGRAMS += $(test_tools) $(fuzz_tests)
+if HAVE_CMOCKA
+check_PROGRAMS += $(unit_tests)
+endif
+
+fuzz_libs = lib/libinternal.la
+fuzz_flags = $(AM_LDFLAGS)
+if ENABLE_FUZZERS
+fuzz_flags += -fsanitize=fuzzer
+else
+# Without libFuzzer a main() that runs the inputs it is given.
+check_LTLIBRARIES += %D%/fuzz/libreplay.la
+%C%_fuzz_libreplay_la_SOURCES = %D%/fuzz/replay-main.c
+fuzz_libs += %D%/fuzz/libreplay.la
+endif
+
+# Ends with "N passed, N failed, N skipped". automake's own TESTS cannot: they
+# print last, stop before the bats tests when one fails, and run beside them
+# under make -j.
+run_suite = \
+	top_srcdir='$(abs_top_srcdir)' \
+	top_builddir='$(abs_top_builddir)' \
+	BATS='$(BATS)' \
+	SANITIZERS='$(SANITIZERS)' \
+	UNIT_TESTS='$(unit_tests)' \
+	FUZZ_TESTS='$(fuzz_tests)' \
+	$(top_srcdir)/%D%/run-suite
+
+check-local:
+	@$(run_suite) unit fuzz bats
+check-unit: $(check_LTLIBRARIES) $(check_PROGRAMS)
+	@$(run_suite) unit fuzz
+check-bats: all $(check_LTLIBRARIES) $(check_PROGRAMS)
+	@$(run_suite) bats
+check-long: all $(check_LTLIBRARIES) $(check_PROGRAMS)
+	@$(run_suite) long
+.PHONY: check-unit check-bats check-long
+
+CLEANFILES += %D%/suite.log
