@@ -151,12 +151,15 @@ static int open_base(struct replay *r, struct platter_error *err)
 	return platter_image_open(&r->base, r->ctx, r->opts->base, &opts, err);
 }
 
-/* The smallest device that holds the log up to the point, and the base. */
+/*
+ * The smallest device that holds the whole log, and the base. Not only up to
+ * the point: the disk had one size, and the writelog driver shows no other.
+ */
 static int find_size(struct replay *r, struct platter_error *err)
 {
 	int rc;
 
-	rc = platter_log_extent_of(r->log, 0, r->opts->to, &r->need, err);
+	rc = platter_log_extent_of(r->log, 0, UINT64_MAX, &r->need, err);
 	if (rc)
 		return rc;
 	if (r->need > PLT_OFFSET_MAX)

@@ -112,7 +112,6 @@ static int count(struct pass *p, const struct platter_log_entry *e,
 	s->entries++;
 	s->recovered += e->recovered;
 	s->metadata += !!(e->flags & PLATTER_LOG_METADATA);
-	s->device_size = PLT_MAX(s->device_size, e->start + e->length);
 	if (e->flags & PLATTER_LOG_MARK)
 		s->marks++;
 	if (e->flags & PLATTER_LOG_FLUSH) {
@@ -125,6 +124,7 @@ static int count(struct pass *p, const struct platter_log_entry *e,
 		return rc;
 	}
 	p->in_epoch++;
+	s->device_size = PLT_MAX(s->device_size, e->start + e->length);
 	s->fuas += !!(e->flags & PLATTER_LOG_FUA);
 	if (e->flags & PLATTER_LOG_DISCARD) {
 		s->discards++;
@@ -334,7 +334,9 @@ int platter_log_extent_of(struct platter_log *log, uint64_t from, uint64_t to,
 	if (rc)
 		return rc;
 	while (c->number < to && (rc = platter_log_next(c, &e, err)) == 0)
-		*device_size = PLT_MAX(*device_size, e.start + e.length);
+		if (e.length)	/* an empty flush has a place, but no part */
+			*device_size = PLT_MAX(*device_size,
+					       e.start + e.length);
 	platter_log_cursor_free(c);
 	return rc < 0 ? rc : 0;
 }

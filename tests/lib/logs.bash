@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# For the tests of write logs, on top of what all tests have.
+
+load lib/common
+
+# unpack NAME...: in setup_file(); $LOGS/NAME is then the shipped log.
+unpack()
+{
+	local name
+
+	export LOGS=$BATS_FILE_TMPDIR
+	for name; do
+		log_file "$name" "$LOGS/$name"
+	done
+}
+
+# ends_early COMMAND...: exit 1 with a result, and one line that says why.
+ends_early()
+{
+	run --separate-stderr "$@"
+	assert_failure 1
+	complained 'ends early'
+}
+
+# json FILTER COMMAND...: what jq's FILTER makes of the command's JSON. Only
+# trouble is a failure here: exit 1 is an answer.
+json()
+{
+	local filter=$1 code=0 text
+
+	shift
+	text=$("$@" --output=json 2>/dev/null) || code=$?
+	((code < 2)) || return "$code"
+	jq -cr "$filter" <<<"$text"
+}
+
+# told EXPECTED FILTER COMMAND...: the same, compared.
+told()
+{
+	local expected=$1
+
+	shift
+	run json "$@"
+	assert_success
+	assert_output "$expected"
+}
+
+# bytes_of COUNT BYTE: COUNT bytes of that value, in octal.
+bytes_of()
+{
+	head -c "$1" /dev/zero | tr '\0' "\\$2"
+}
+
+sha256_of()
+{
+	sha256sum | cut -d' ' -f1
+}
