@@ -25,16 +25,12 @@ size_t plt_utf8(const char *text, size_t len, uint32_t *ch)
 		*ch = p[0];
 		return 1;
 	}
-	if (p[0] >= 0xf0)
-		n = 4, c = p[0] & 0x0f;
-	else if (p[0] >= 0xe0)
-		n = 3, c = p[0] & 0x0f;
-	else if (p[0] >= 0xc0)
-		n = 2, c = p[0] & 0x1f;
-	else
+	if (p[0] < 0xc0)
 		return 0;
+	n = p[0] < 0xe0 ? 2 : p[0] < 0xf0 ? 3 : 4;
 	if (n > len)
 		return 0;
+	c = p[0] & (n == 2 ? 0x1f : 0x0f);
 	for (size_t i = 1; i < n; i++) {
 		if ((p[i] & 0xc0) != 0x80)
 			return 0;

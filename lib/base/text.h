@@ -23,7 +23,7 @@ size_t plt_text_plain(const char *text, size_t len);
 bool plt_utf8_valid(const char *text, size_t len);
 bool plt_text_all_plain(const char *text, size_t len);
 
-/* Make the decimal point of a printf()ed number a point, whatever the locale. */
+/* Make the decimal point of a printed number a point, whatever the locale. */
 void plt_text_point(char *number);
 
 #endif

@@ -24,13 +24,13 @@
 #include "base/error.h"
 #include "base/mem.h"
 
-#define REDRAW_NS	100000000u	/* least between two bars */
+#define REDRAW_NS	100000000u	/* least, of two bars */
 #define RATE_NS		1000000000u	/* least between two rates */
-#define RATE_WEIGHT	0.3		/* of the newest rate in the shown one */
+#define RATE_WEIGHT	0.3		/* of the newest in the shown */
 #define RATE_MAX	1e18		/* bytes per second; fits 64 bits */
 #define SECONDS_MAX	360000		/* 100 hours: nobody knows */
-#define WIDTH		80		/* columns, when nobody knows */
-#define BAR_MIN		10		/* columns; a narrower bar is left out */
+#define WIDTH		80		/* columns, if not known */
+#define BAR_MIN		10		/* columns; narrower, it is left out */
 #define LINE_MAX_COLUMNS 1000
 #define HUNDRED		10000u		/* percent, in hundredths */
 #define QEMU_STEP	100u		/* qemu-img's: one percent */

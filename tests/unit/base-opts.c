@@ -289,6 +289,13 @@ static void reports_what_nobody_read(void **state)
 	assert_int_equal(plt_options_check_used(b, &err), -EINVAL);
 	assert_string_equal(err.msg, "unknown option 'd'");
 	plt_options_free(opts);
+
+	/* A dotted name reads the groups on its way as well. */
+	opts = parse("a.b.c=1");
+	assert_int_equal(plt_options_check_used(opts, &err), -EINVAL);
+	platter_options_string(opts, "a.b.c");
+	assert_int_equal(plt_options_check_used(opts, &err), 0);
+	plt_options_free(opts);
 }
 
 static void sets_values(void **state)

@@ -189,6 +189,58 @@ static void failure_wakes_the_producer(void **state)
 	}
 }
 
+static void *stubborn_producer(void *arg)
+{
+	while (!plt_pool_submit(arg, count, boxed(0)))
+		;
+	return NULL;
+}
+
+/* However many wait for room, all of them hear of it. */
+static void failure_wakes_every_producer(void **state)
+{
+	(void)state;
+	for (int round = 0; round < 100; round++) {
+		struct plt_pool *pool = make(1, 1);
+		pthread_t threads[4];
+
+		for (int i = 0; i < 4; i++)
+			pthread_create(&threads[i], NULL, stubborn_producer,
+				       pool);
+		usleep(200);
+		assert_int_equal(plt_pool_submit(pool, fail_as_told,
+						 boxed(-EIO)), 0);
+		for (int i = 0; i < 4; i++)
+			pthread_join(threads[i], NULL);
+		assert_int_equal(plt_pool_wait(pool, NULL), -EIO);
+		plt_pool_free(pool);
+	}
+}
+
+static int wait_and_fail(void *arg, struct platter_error *err)
+{
+	while (!gate_open)
+		usleep(100);
+	return fail_as_told(arg, err);
+}
+
+static void the_first_failure_counts(void **state)
+{
+	struct plt_pool *pool = make(2, 2);
+	struct platter_error err = PLATTER_ERROR_INIT;
+
+	(void)state;
+	assert_int_equal(plt_pool_submit(pool, wait_and_fail, boxed(-EPERM)),
+			 0);
+	assert_int_equal(plt_pool_submit(pool, fail_as_told, boxed(-EIO)), 0);
+	while (!plt_pool_submit(pool, count, boxed(0)))
+		;
+	gate_open = true;
+	assert_int_equal(plt_pool_wait(pool, &err), -EIO);
+	assert_string_equal(err.msg, "task failed with -5");
+	plt_pool_free(pool);
+}
+
 static void *open_gate_later(void *arg)
 {
 	(void)arg;
@@ -276,6 +328,8 @@ int main(void)
 		cmocka_unit_test(bounds_the_queue),
 		cmocka_unit_test(stops_at_the_first_failure),
 		cmocka_unit_test(failure_wakes_the_producer),
+		cmocka_unit_test(failure_wakes_every_producer),
+		cmocka_unit_test(the_first_failure_counts),
 		cmocka_unit_test(free_drops_what_waits),
 		cmocka_unit_test(workers_take_no_signals),
 		cmocka_unit_test(counts_processors),

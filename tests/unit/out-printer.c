@@ -499,6 +499,44 @@ static void keeps_the_first_write_error(void **state)
 	assert_int_equal(platter_printer_close(NULL, NULL), 0);
 }
 
+struct sink {
+	int writes;
+	int fail_at;
+};
+
+static ssize_t sink_write(void *cookie, const char *text, size_t len)
+{
+	struct sink *sink = cookie;
+
+	(void)text;
+	if (++sink->writes != sink->fail_at)
+		return (ssize_t)len;
+	errno = EDQUOT;
+	return 0;	/* how a cookie says that it failed */
+}
+
+/* An error in the middle must not leave a document with a hole. */
+static void writes_nothing_after_an_error(void **state)
+{
+	static const cookie_io_functions_t io = { .write = sink_write };
+	struct platter_error err = PLATTER_ERROR_INIT;
+	struct sink sink = { 0, 3 };
+	struct platter_printer *p;
+	FILE *f = fopencookie(&sink, "w", io);
+
+	(void)state;
+	setvbuf(f, NULL, _IONBF, 0);
+	assert_int_equal(platter_printer_new(&p, PLATTER_OUTPUT_JSON, f,
+					     "root", &err), 0);
+	platter_out_list(p, NULL);
+	for (uint64_t n = 0; n < 1000000; n++)
+		platter_out_u64(p, NULL, n);
+	platter_out_end(p);
+	assert_int_equal(platter_printer_close(p, &err), -EDQUOT);
+	assert_int_equal(sink.writes, sink.fail_at);
+	fclose(f);
+}
+
 static void too_deep_is_an_error(void **state)
 {
 	struct platter_error err = PLATTER_ERROR_INIT;
@@ -547,6 +585,7 @@ int main(void)
 		cmocka_unit_test(names_outputs),
 		cmocka_unit_test(prints_more_than_a_buffer),
 		cmocka_unit_test(keeps_the_first_write_error),
+		cmocka_unit_test(writes_nothing_after_an_error),
 		cmocka_unit_test(too_deep_is_an_error),
 		cmocka_unit_test(ignores_the_locale),
 	};

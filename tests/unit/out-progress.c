@@ -350,6 +350,34 @@ static void usr1_prints_one_line(void **state)
 	}
 }
 
+static void bar_calls(struct platter_progress *p)
+{
+	p->update(p, 10, 100);
+	raise(SIGUSR1);
+	p->update(p, 20, 100);
+}
+
+/* Both may be the same terminal: the line must not run into the bar. */
+static void bar_makes_way_for_the_line(void **state)
+{
+	static char text[4096];
+	char line[256];
+	char *way;
+	FILE *f;
+	int master = open_terminal(80, &f);
+
+	(void)state;
+	capture_stderr(line, sizeof(line), bar_calls, PLATTER_PROGRESS_BAR,
+		       f);
+	assert_string_equal(line, "    (20.00/100%)\n");
+	read_terminal(master, text, sizeof(text));
+	way = strstr(text, "\r\033[K\r 20% [");
+	assert_non_null(way);
+	assert_memory_equal(text, "\r 10% [", 7);
+	fclose(f);
+	close(master);
+}
+
 static void one_at_a_time(void **state)
 {
 	struct platter_error err = PLATTER_ERROR_INIT;
@@ -376,6 +404,7 @@ int main(void)
 		cmocka_unit_test(handlers_come_back),
 		cmocka_unit_test(ignored_signals_stay_ignored),
 		cmocka_unit_test(usr1_prints_one_line),
+		cmocka_unit_test(bar_makes_way_for_the_line),
 		cmocka_unit_test(one_at_a_time),
 	};
 

@@ -22,30 +22,44 @@
 
 #define ROUNDS	20000
 #define TREES	3000
-#define LEN	40
+#define LEN	48	/* 10 of them for the longest of `special` */
 
-/* Bytes that have a meaning somewhere, and pieces of characters. */
-static const char special[] =
-	"\"\\<>&'\n\r\t\033\x7f x41]]>\xc3\xa9\xe2\x80\xa8\xf0\x9f\x92\xbe"
-	"\xed\xa0\x80\xef\xbf\xbe\xc2\x9b\xff\xc0\x80";
+/* What has a meaning somewhere, or is not quite a character. */
+static const char *const special[] = {
+	"\"", "\\", "<", ">", "&", "'", "]]>", "<![CDATA[", "&#0;", "\\x41",
+	"\\u0041", " ", "x", "\n", "\r", "\t", "\v", "\033", "\x7f",
+	"\xc3\xa9",		/* e with acute */
+	"\xc2\x85",		/* next line */
+	"\xc2\x9b",		/* C1 control sequence introducer */
+	"\xe2\x80\xa8",	/* line separator */
+	"\xe2\x80\xae",	/* right-to-left override */
+	"\xef\xbb\xbf",	/* byte order mark */
+	"\xef\xbf\xbd",	/* replacement character */
+	"\xef\xbf\xbe",	/* U+FFFE, no character */
+	"\xf0\x9f\x92\xbe",	/* outside of the basic plane */
+	"\xed\xa0\x80",	/* half of a surrogate pair */
+	"\xff", "\xc0\x80", "\xe2\x80", "\xf0",
+};
 
 /* A NUL-terminated string of random bytes; never holds a NUL. */
 static void random_string(char text[LEN])
 {
-	size_t len = (size_t)random() % LEN;
+	size_t len = (size_t)random() % (LEN - 10);
 	unsigned int style = (unsigned int)random() % 3;
+	size_t n = 0;
 
-	for (size_t i = 0; i < len; i++) {
-		long r = random() >> 4;
+	while (n < len) {
+		size_t r = (size_t)random() >> 4;
 
 		if (style == 0)
-			text[i] = (char)(r % 255 + 1);
+			text[n++] = (char)(r % 255 + 1);
 		else if (style == 1)
-			text[i] = (char)(r % 95 + ' ');
+			text[n++] = (char)(r % 95 + ' ');
 		else
-			text[i] = special[(size_t)r % (sizeof(special) - 1)];
+			n = (size_t)(stpcpy(text + n, special[
+				r % PLT_ARRAY_SIZE(special)]) - text);
 	}
-	text[len] = '\0';
+	text[n] = '\0';
 }
 
 struct output {
