@@ -42,8 +42,10 @@ echo "e2fsck: clean after journal recovery"
 echo
 echo "== The file that fsync acknowledged, against its md5 at that time =="
 echo '$ debugfs -R "cat /d3/f" disk.img | md5sum'
-got=$(debugfs -R 'cat /d3/f' "$work/disk.img" 2>/dev/null | md5sum | cut -d' ' -f1)
-want=$(sed -n 's|  /mnt/d3/f$||p' "$logs/kernel-6.1-ext4.md5")
+got=$(debugfs -R 'cat /d3/f' "$work/disk.img" 2>/dev/null | md5sum |
+	cut -d' ' -f1)
+want=$(tr -d '\r' <"$logs/kernel-6.1-ext4.md5" |
+	sed -n 's|  /mnt/d3/f$||p')
 echo "found    $got"
 echo "expected $want"
 if [ "$got" != "$want" ]; then

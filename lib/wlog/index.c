@@ -413,12 +413,16 @@ struct stab {
 	void *arg;
 };
 
-/* Visit the children of cell `cell` of level `level` (0 = extents below). */
-static int stab_cell(const struct stab *s, unsigned int level, uint64_t cell)
+/*
+ * Visit the children of cell `cell` of level `level` (0 = extents below); one
+ * child stands for `span` extents.
+ */
+static int stab_cell(const struct stab *s, unsigned int level, uint64_t cell,
+		     uint64_t span)
 {
 	const struct plt_wlog_index *ix = s->ix;
 	uint64_t i = cell * PLT_WLOG_FANOUT;
-	uint64_t width = level ? ix->nr_reach[level - 1] : s->before;
+	uint64_t width = (s->before + span - 1) / span;
 	uint64_t last = PLT_MIN(i + PLT_WLOG_FANOUT, width);
 	int rc = 0;
 
@@ -427,7 +431,8 @@ static int stab_cell(const struct stab *s, unsigned int level, uint64_t cell)
 			if (plt_wlog_extent_end(ix, i) > s->sector)
 				rc = s->fn(s->arg, i);
 		} else if (ix->reach[level - 1][i] > s->sector) {
-			rc = stab_cell(s, level - 1, i);
+			rc = stab_cell(s, level - 1, i,
+				       span / PLT_WLOG_FANOUT);
 		}
 	}
 	return rc;
@@ -440,12 +445,15 @@ int plt_wlog_index_stab(const struct plt_wlog_index *ix, uint64_t sector,
 		.ix = ix, .sector = sector, .fn = fn, .arg = arg,
 		.before = plt_wlog_index_lower_bound(ix, sector),
 	};
+	uint64_t span = 1;
 
 	if (!s.before)
 		return 0;
 	if (!ix->levels)	/* a single extent */
 		return plt_wlog_extent_end(ix, 0) > sector ? fn(arg, 0) : 0;
-	return stab_cell(&s, ix->levels - 1, 0);
+	for (unsigned int l = 1; l < ix->levels; l++)
+		span *= PLT_WLOG_FANOUT;
+	return stab_cell(&s, ix->levels - 1, 0, span);
 }
 
 /* Where in extent i's versions the first one >= `entry` is. */

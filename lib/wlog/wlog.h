@@ -57,7 +57,7 @@ enum plt_wlog_stop_kind {
 struct plt_wlog_stop {
 	enum plt_wlog_stop_kind kind;
 	uint64_t offset;	/* bytes into the log */
-	char text[160];		/* the reason, for people */
+	char text[144];		/* the reason, for people */
 };
 
 /*

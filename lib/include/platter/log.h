@@ -99,7 +99,7 @@ struct platter_log_problem {
 	enum platter_log_severity severity;
 	uint64_t offset;	/* bytes into the log */
 	uint64_t entry;		/* number of the entry it concerns */
-	char text[200];
+	char text[256];
 };
 
 /* Everything one pass over the headers can tell. */
@@ -135,8 +135,8 @@ int platter_log_scan(struct platter_log *log,
 
 /*
  * Whether the log breaks off before its end: 1 with the place and the reason
- * in *problem, 0 when all its entries could be read. Costs the reading of one
- * header when there is an index, and else of all of them.
+ * in *problem, 0 when all its entries could be read. Costs the reading of two
+ * headers when there is an index, and else of all of them.
  */
 int platter_log_end(struct platter_log *log,
 		    struct platter_log_problem *problem,
