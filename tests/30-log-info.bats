@@ -296,5 +296,5 @@ epochs()
 @test "info does not write beside the log" {
 	cp "$LOGS/qemu-7.2-basic" l
 	platter log info l
-	assert_equal "$(ls)" l
+	assert_equal "$(files)" l
 }

@@ -225,23 +225,22 @@ static int sync_path(const char *path, int flags, struct platter_error *err)
 	return 0;
 }
 
-int plt_newfile_commit(struct plt_newfile *nf, bool sync,
-		       struct platter_error *err)
+static int prepare_commit(const struct plt_newfile *nf, bool sync,
+			  struct platter_error *err)
 {
-	plt_auto_free char *dir = dir_of(nf->path, err);
-	int rc;
+	int rc = sync ? sync_path(nf->part, 0, err) : 0;
 
-	if (!dir)
-		return -ENOMEM;
-	if (sync) {
-		rc = sync_path(nf->part, 0, err);
-		if (rc)
-			return rc;
-	}
-	if (nf->replaces && (nf->mode & 0600) != 0600 &&
+	if (!rc && nf->replaces && (nf->mode & 0600) != 0600 &&
 	    chmod(nf->part, nf->mode))
 		return plt_err_errno(err, -errno, "%s: setting its mode",
 				     nf->part);
+	return rc;
+}
+
+static int take_name(struct plt_newfile *nf, struct platter_error *err)
+{
+	int rc;
+
 	if (!nf->replace)
 		rc = rename_new(nf->part, nf->path);
 	else
@@ -249,7 +248,54 @@ int plt_newfile_commit(struct plt_newfile *nf, bool sync,
 	if (rc)
 		return plt_err_errno(err, rc, "%s", nf->path);
 	nf->made = false;
-	return sync ? sync_path(dir, O_DIRECTORY, err) : 0;
+	return 0;
+}
+
+static int sync_dir(const struct plt_newfile *nf, struct platter_error *err)
+{
+	plt_auto_free char *dir = dir_of(nf->path, err);
+
+	return dir ? sync_path(dir, O_DIRECTORY, err) : -ENOMEM;
+}
+
+int plt_newfile_commit_all(struct plt_newfile *const *nf, size_t nr, bool sync,
+			   struct platter_error *err)
+{
+	size_t named = 0;
+	int rc = 0;
+
+	for (size_t i = 0; i < nr && !rc; i++)
+		rc = prepare_commit(nf[i], sync, err);
+	while (named < nr && !rc) {
+		rc = take_name(nf[named], err);
+		named += !rc;
+	}
+	if (named < nr) {
+		while (named--)
+			if (!nf[named]->replace)
+				unlink(nf[named]->path);
+		return rc;
+	}
+	for (size_t i = 0; i < nr && sync && !rc; i++)
+		rc = sync_dir(nf[i], err);
+	return rc;
+}
+
+int plt_newfile_commit(struct plt_newfile *nf, bool sync,
+		       struct platter_error *err)
+{
+	return plt_newfile_commit_all(&nf, 1, sync, err);
+}
+
+bool plt_newfile_same(const struct plt_newfile *a, const struct plt_newfile *b)
+{
+	plt_auto_free char *dir_a = dir_of(a->path, NULL);
+	plt_auto_free char *dir_b = dir_of(b->path, NULL);
+	struct stat sa, sb;
+
+	return !strcmp(a->path + dir_len(a->path), b->path + dir_len(b->path)) &&
+	       dir_a && dir_b && !stat(dir_a, &sa) && !stat(dir_b, &sb) &&
+	       sa.st_dev == sb.st_dev && sa.st_ino == sb.st_ino;
 }
 
 void plt_newfile_free(struct plt_newfile *nf)

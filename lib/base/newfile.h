@@ -9,6 +9,7 @@
 #define PLT_BASE_NEWFILE_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 #include <platter/error.h>
 
@@ -26,6 +27,15 @@ const char *plt_newfile_path(const struct plt_newfile *nf);
 /* With `sync`, file and directory are durable before this returns. */
 int plt_newfile_commit(struct plt_newfile *nf, bool sync,
 		       struct platter_error *err) PLATTER_MUST_CHECK;
+/*
+ * Several at once: all are complete before the first gets its name, so that
+ * little can come between them. When one cannot have its name, those that
+ * were new lose theirs again.
+ */
+int plt_newfile_commit_all(struct plt_newfile *const *nf, size_t nr, bool sync,
+			   struct platter_error *err) PLATTER_MUST_CHECK;
+/* True when both would get the same name. */
+bool plt_newfile_same(const struct plt_newfile *a, const struct plt_newfile *b);
 /* Removes the part file unless committed. NULL is ok. */
 void plt_newfile_free(struct plt_newfile *nf);
 

@@ -9,12 +9,12 @@
  */
 #include <errno.h>
 #include <inttypes.h>
-#include <sys/stat.h>
 
 #include "base/error.h"
 #include "base/mem.h"
 #include "base/newfile.h"
 #include "copy/copy.h"
+#include "job/job.h"
 #include "wlog/wlog.h"
 
 /* Entries [first, first + entries) and the bytes of log they take. */
@@ -58,34 +58,18 @@ static int write_stretch(struct platter_log *log, struct plt_newfile *nf,
 }
 
 /* Nothing a command writes may take the place of what it reads. */
-static int check_target(const struct platter_log *log,
-			const struct plt_newfile *nf,
+static int begin_target(struct platter_log *log, struct platter_image *base,
+			const char *path, bool force, struct plt_newfile **nf,
 			struct platter_error *err)
 {
-	struct stat a, b;
-
-	if (!stat(log->name, &a) && !stat(plt_newfile_path(nf), &b) &&
-	    a.st_dev == b.st_dev && a.st_ino == b.st_ino)
+	if (plt_image_uses_path(log->img, path))
 		return plt_err_set(err, -EINVAL,
 				   "%s: is the log itself; name another file",
-				   plt_newfile_path(nf));
-	return 0;
-}
-
-static int begin_target(struct platter_log *log, const char *path, bool force,
-			struct plt_newfile **nf, struct platter_error *err)
-{
-	int rc;
-
-	rc = plt_newfile_new(nf, path, force, err);
-	if (rc)
-		return rc;
-	rc = check_target(log, *nf, err);
-	if (rc) {
-		plt_newfile_free(*nf);
-		*nf = NULL;
-	}
-	return rc;
+				   path);
+	if (base && plt_image_uses_path(base, path))
+		return plt_err_set(err, -EINVAL, "%s: is the base as well",
+				   path);
+	return plt_newfile_new(nf, path, force, err);
 }
 
 int platter_log_repair(struct platter_log *log, const char *path, bool force,
@@ -103,7 +87,7 @@ int platter_log_repair(struct platter_log *log, const char *path, bool force,
 		return rc;
 	all.end = s->end;
 	all.entries = s->entries;
-	rc = begin_target(log, path, force, &nf, err);
+	rc = begin_target(log, NULL, path, force, &nf, err);
 	if (rc)
 		return rc;
 	rc = write_stretch(log, nf, &all, progress, &result->bytes, err);
@@ -151,10 +135,10 @@ static int find_stretch(struct platter_log *log, uint64_t from, uint64_t to,
 	return rc;
 }
 
-static int squash_onto(struct platter_context *ctx, struct platter_log *log,
+/* The disk at the cut's start, as a raw image. */
+static int squash_onto(struct platter_image *img, struct platter_log *log,
 		       const struct platter_log_cut_options *opts,
-		       struct platter_image *base,
-		       const struct plt_newfile *nf, struct platter_error *err)
+		       struct platter_image *base, struct platter_error *err)
 {
 	const struct plt_wlog_state state = { .log = log, .to = opts->from };
 	struct plt_copy_options copy = {
@@ -162,8 +146,8 @@ static int squash_onto(struct platter_context *ctx, struct platter_log *log,
 		.sparse_size = 4096,
 		.progress = opts->progress,
 	};
-	struct platter_image *view, *img;
-	int rc, closed;
+	struct platter_image *view;
+	int rc;
 
 	rc = platter_log_extent_of(log, 0, UINT64_MAX, &copy.length, err);
 	if (rc)
@@ -173,36 +157,75 @@ static int squash_onto(struct platter_context *ctx, struct platter_log *log,
 	rc = plt_wlog_view(&view, &state, base, copy.length, err);
 	if (rc)
 		return rc;
-	rc = open_part(&img, ctx, nf, err);
-	if (!rc) {
-		rc = platter_image_resize(img, copy.length, err);
-		if (!rc && copy.length)
-			rc = plt_copy(view, img, &copy, NULL, err);
-		closed = platter_image_close(img, rc ? NULL : err);
-		rc = rc ? rc : closed;
-	}
+	rc = platter_image_resize(img, copy.length, err);
+	if (!rc && copy.length)
+		rc = plt_copy(view, img, &copy, NULL, err);
 	platter_image_close(view, NULL);
 	return rc;
 }
 
 static int squash(struct platter_context *ctx, struct platter_log *log,
 		  const struct platter_log_cut_options *opts,
-		  const struct plt_newfile *nf, struct platter_error *err)
+		  struct platter_image *base, const struct plt_newfile *nf,
+		  struct platter_error *err)
 {
-	const struct platter_open_options open_opts = {
-		.format = opts->base_format,
-	};
-	struct platter_image *base = NULL;
-	int rc;
+	struct platter_image *img;
+	int rc, closed;
 
 	rc = platter_log_index(log, NULL, err);
-	if (!rc && opts->base)
-		rc = platter_image_open(&base, ctx, opts->base, &open_opts,
-					err);
 	if (!rc)
-		rc = squash_onto(ctx, log, opts, base, nf, err);
-	platter_image_close(base, NULL);
-	return rc;
+		rc = open_part(&img, ctx, nf, err);
+	if (rc)
+		return rc;
+	rc = squash_onto(img, log, opts, base, err);
+	closed = platter_image_close(img, rc ? NULL : err);
+	return rc ? rc : closed;
+}
+
+/* What a cut makes: the image, where one is wanted, and the log. */
+struct outputs {
+	struct plt_newfile *file[2];
+	size_t nr;
+};
+
+static int begin_outputs(struct outputs *out, struct platter_log *log,
+			 struct platter_image *base, const char *path,
+			 const struct platter_log_cut_options *opts,
+			 struct platter_error *err)
+{
+	int rc;
+
+	rc = begin_target(log, base, path, opts->force, &out->file[0], err);
+	if (rc)
+		return rc;
+	out->nr = 1;
+	if (!opts->squash_path)
+		return 0;
+	rc = begin_target(log, base, opts->squash_path, opts->force,
+			  &out->file[1], err);
+	if (rc)
+		return rc;
+	out->nr = 2;
+	if (plt_newfile_same(out->file[0], out->file[1]))
+		return plt_err_set(err, -EINVAL,
+				   "%s: cannot be both the new log and its base",
+				   path);
+	return 0;
+}
+
+static int write_outputs(struct platter_context *ctx, struct platter_log *log,
+			 struct platter_image *base, struct outputs *out,
+			 const struct platter_log_cut_options *opts,
+			 const struct stretch *part, uint64_t *bytes,
+			 struct platter_error *err)
+{
+	int rc;
+
+	rc = write_stretch(log, out->file[0], part, opts->progress, bytes,
+			   err);
+	if (!rc && out->nr == 2)
+		rc = squash(ctx, log, opts, base, out->file[1], err);
+	return rc ? rc : plt_newfile_commit_all(out->file, out->nr, true, err);
 }
 
 int platter_log_cut(struct platter_context *ctx, struct platter_log *log,
@@ -211,29 +234,27 @@ int platter_log_cut(struct platter_context *ctx, struct platter_log *log,
 		    struct platter_log_copy_result *result,
 		    struct platter_error *err)
 {
-	struct plt_newfile *nf = NULL, *image = NULL;
+	const struct platter_open_options open_opts = {
+		.format = opts->base_format,
+	};
+	struct platter_image *base = NULL;
+	struct outputs out = { .nr = 0 };
 	struct stretch part;
 	int rc;
 
 	*result = (struct platter_log_copy_result){ 0 };
 	rc = find_stretch(log, opts->from, opts->to, &part, err);
+	if (!rc && opts->squash_path && opts->base)
+		rc = platter_image_open(&base, ctx, opts->base, &open_opts,
+					err);
 	if (!rc)
-		rc = begin_target(log, path, opts->force, &nf, err);
-	if (!rc && opts->squash_path)
-		rc = begin_target(log, opts->squash_path, opts->force, &image,
-				  err);
+		rc = begin_outputs(&out, log, base, path, opts, err);
 	if (!rc)
-		rc = write_stretch(log, nf, &part, opts->progress,
+		rc = write_outputs(ctx, log, base, &out, opts, &part,
 				   &result->bytes, err);
-	if (!rc && image)
-		rc = squash(ctx, log, opts, image, err);
-	/* The image first: a cut log without its base is of little use. */
-	if (!rc && image)
-		rc = plt_newfile_commit(image, true, err);
-	if (!rc)
-		rc = plt_newfile_commit(nf, true, err);
-	plt_newfile_free(image);
-	plt_newfile_free(nf);
+	for (size_t i = 0; i < out.nr; i++)
+		plt_newfile_free(out.file[i]);
+	platter_image_close(base, NULL);
 	result->entries = opts->to - opts->from;
 	return rc;
 }

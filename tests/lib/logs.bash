@@ -55,3 +55,17 @@ sha256_of()
 {
 	sha256sum | cut -d' ' -f1
 }
+
+# files: the names in the current folder, less what `run` leaves there.
+files()
+{
+	local name
+	local -a names=()
+
+	for name in * .[!.]*; do
+		if [[ -e $name && $name != separate-stderr-* ]]; then
+			names+=("$name")
+		fi
+	done
+	echo "${names[*]}"
+}
