@@ -6,6 +6,7 @@
 # Programs the bats tests call; they come first in the tests' PATH.
 test_tools = \
 	%D%/tools/bitflip \
+	%D%/tools/hold-image \
 	%D%/tools/mklog \
 	%D%/tools/naive-replay
 
@@ -19,8 +20,18 @@ unit_tests = \
 	%D%/unit/base-pool \
 	%D%/unit/base-size \
 	%D%/unit/base-text \
+	%D%/unit/compare \
+	%D%/unit/copy \
+	%D%/unit/core-gate \
+	%D%/unit/core-lock \
+	%D%/unit/core-map \
 	%D%/unit/core-open \
+	%D%/unit/core-posix \
+	%D%/unit/core-rw \
+	%D%/unit/core-threads \
 	%D%/unit/out-printer \
+	%D%/unit/out-progress \
+	%D%/unit/out-random \
 	%D%/unit/wlog-state
 
 # LLVMFuzzerTestOneInput() programs, run on every file of fuzz/corpus/NAME.

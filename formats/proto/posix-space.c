@@ -223,8 +223,8 @@ static int at_end(struct plt_posix *s, uint64_t offset,
 	if (rc < 0)
 		return plt_err_errno(err, rc, "asking for the size");
 	if (offset >= size)
-		return plt_err_set(err, -EIO, "ends at %" PRIu64 " now, but was "
-				   "longer when it was opened", size);
+		return plt_err_set(err, -EIO, "ends at %" PRIu64 " now, but "
+				   "was longer when it was opened", size);
 	return 1;
 }
 

@@ -192,11 +192,11 @@ static int posix_pread(struct platter_image *img, void *buf, size_t len,
 	n = s->direct ? plt_direct_pread(s, buf, len, offset) :
 			plt_pread(s->fd, buf, len, offset);
 	if (n < 0)
-		return plt_err_errno(err, (int)n, "reading %zu bytes at offset %"
-				     PRIu64, len, offset);
+		return plt_err_errno(err, (int)n, "reading %zu bytes at offset "
+				     "%" PRIu64, len, offset);
 	if ((size_t)n < len)
-		return plt_err_set(err, -EIO, "ends at %" PRIu64 " now, but was "
-				   "%" PRIu64 " bytes when it was opened",
+		return plt_err_set(err, -EIO, "ends at %" PRIu64 " now, but "
+				   "was %" PRIu64 " bytes when it was opened",
 				   offset + (uint64_t)n,
 				   platter_image_size(img));
 	return 0;

@@ -131,6 +131,13 @@ struct platter_image *plt_image_stored(struct platter_image *img,
 				       uint64_t offset, uint64_t len,
 				       uint64_t *host_offset);
 /*
+ * A flag of extents with data: the bytes are those of `file` at `host_offset`,
+ * and no filter wants to see them go by. Reading there is reading the image,
+ * without asking the drivers between again.
+ */
+#define PLT_EXTENT_DIRECT	(1u << 31)
+
+/*
  * The `file` or `host_device` node everything in [offset, offset + len) of
  * `img` is stored in contiguously, or NULL: for copy_range.
  */

@@ -77,7 +77,7 @@ int platter_image_create(struct platter_context *ctx, const char *filename,
 			 struct platter_error *err)
 {
 	const char *format = opts->format ? opts->format : PLT_FORMAT_FALLBACK;
-	const struct platter_driver *drv, *proto;
+	const struct platter_driver *drv = NULL, *proto = NULL;
 	struct platter_options *tree;
 	uint64_t size = opts->size;
 	int rc;

@@ -79,8 +79,8 @@ static int beneath_error(int rc, const char *name, struct platter_error *err)
 {
 	switch (rc) {
 	case -EXDEV:
-		return plt_err_set(err, -EACCES, "the image names \"%s\", which "
-				   "is outside its own directory; "
+		return plt_err_set(err, -EACCES, "the image names \"%s\", "
+				   "which is outside its own directory; "
 				   "--follow=any allows that", name);
 	case -ENOSYS:
 		return plt_err_set(err, -EACCES, "the image names \"%s\", and "

@@ -27,6 +27,7 @@ struct view {
 	uint64_t offset;	/* ... of this offset in the node */
 	uint64_t len;
 	unsigned int depth;
+	bool filtered;		/* a filter lies above */
 };
 
 static bool mergeable(const struct platter_extent *a,
@@ -93,6 +94,8 @@ static int walk_protocol(struct walk *w, struct platter_image *img,
 			return rc;
 		e.offset = v.guest;
 		e.depth = v.depth;
+		if (!v.filtered && (e.flags & PLATTER_EXTENT_DATA))
+			e.flags |= PLT_EXTENT_DIRECT;
 		rc = emit(w, &e);
 		if (rc)
 			return rc;
@@ -133,6 +136,10 @@ static int emit_stored(struct walk *w, const struct platter_map *m,
 					  &e.host_offset);
 	if (e.file)
 		e.flags |= PLATTER_EXTENT_OFFSET;
+	/* A format's last bytes may lie past the end of a truncated file. */
+	if (e.file && !v->filtered && (flags & PLATTER_EXTENT_DATA) &&
+	    e.host_offset + e.length <= platter_image_size(e.file))
+		e.flags |= PLT_EXTENT_DIRECT;
 	return emit(w, &e);
 }
 
@@ -229,6 +236,7 @@ static int walk_node(struct walk *w, struct platter_image *img, struct view v,
 	    (img->drv->io && img->drv->io->extent))
 		return walk_protocol(w, img, v, err);
 	below = platter_image_child(img, plt_driver_primary(img->drv));
+	v.filtered = true;
 	return walk_clipped(w, below, v, &v,
 			    PLATTER_EXTENT_ZERO | PLATTER_EXTENT_PRESENT, err);
 }

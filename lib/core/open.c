@@ -413,6 +413,9 @@ int platter_image_open_child(struct platter_image *img, const char *role,
 		return -ENODATA;
 	rc = open_child(&child, img, role, opts, format, flags, err);
 	img->child_failed = rc < 0;
+	/* What a disk says of a bad sector; it must not read as "absent". */
+	if (rc == -ENODATA)
+		rc = -EIO;
 	return rc < 0 ? rc : adopt(img, role, child, err);
 }
 

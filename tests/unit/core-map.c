@@ -45,8 +45,9 @@ static size_t map_all(struct platter_image *img, struct platter_extent *all,
 	return n;
 }
 
+/* `direct`: bytes with an offset may be read there. */
 static void check_map(struct platter_image *img, const struct want *want,
-		      size_t count)
+		      size_t count, bool direct)
 {
 	struct platter_extent all[64];
 
@@ -57,7 +58,8 @@ static void check_map(struct platter_image *img, const struct want *want,
 					 want[i].offset * CLUSTER);
 			assert_int_equal(all[i].length,
 					 want[i].length * CLUSTER);
-			assert_int_equal(all[i].flags, want[i].flags);
+			assert_int_equal(all[i].flags & ~PLT_EXTENT_DIRECT,
+					 want[i].flags);
 			assert_int_equal(all[i].depth, want[i].depth);
 			if (!(want[i].flags & PLATTER_EXTENT_OFFSET)) {
 				assert_null(all[i].file);
@@ -66,6 +68,8 @@ static void check_map(struct platter_image *img, const struct want *want,
 			assert_int_equal(all[i].host_offset,
 					 want[i].host * CLUSTER);
 			assert_non_null(all[i].file);
+			assert_int_equal(!!(all[i].flags & PLT_EXTENT_DIRECT),
+					 direct);
 		}
 	}
 }
@@ -89,7 +93,7 @@ static void walks_layers_and_merges(void **state)
 	img = open_toy(ctx, "driver=toy,file=f,layout=DDZS.....,"
 		       "backing.driver=toy,backing.file=b,"
 		       "backing.layout=DDDDDZ.", false);
-	check_map(img, want, PLT_ARRAY_SIZE(want));
+	check_map(img, want, PLT_ARRAY_SIZE(want), true);
 	close_image(img);
 	platter_context_free(ctx);
 }
@@ -108,7 +112,23 @@ static void finds_bytes_below_windows_and_filters(void **state)
 		       "file.file.driver=toy,file.file.layout=DDZD,"
 		       "file.file.file.driver=raw,file.file.file.offset=8k,"
 		       "file.file.file.file=f", false);
-	check_map(img, want, PLT_ARRAY_SIZE(want));
+	check_map(img, want, PLT_ARRAY_SIZE(want), false);
+	close_image(img);
+	platter_context_free(ctx);
+}
+
+static void nothing_is_read_directly_past_the_end_of_a_file(void **state)
+{
+	struct platter_context *ctx = new_toy_context();
+	struct platter_extent all[4];
+	struct platter_image *img;
+
+	(void)state;
+	make_sparse("f", CLUSTER + 512);
+	img = open_toy(ctx, "driver=toy,file=f,layout=DZD", false);
+	assert_int_equal(map_all(img, all, 4, 1), 3);
+	assert_int_equal(all[0].flags, D | PLT_EXTENT_DIRECT);
+	assert_int_equal(all[2].flags, D);
 	close_image(img);
 	platter_context_free(ctx);
 }
@@ -152,7 +172,7 @@ static void null_disks_say_zero_only_when_told(void **state)
 	(void)state;
 	img = open_toy(ctx, "driver=null,size=1M", false);
 	assert_int_equal(map_all(img, all, 4, 1), 1);
-	assert_int_equal(all[0].flags, D);
+	assert_int_equal(all[0].flags, D | PLT_EXTENT_DIRECT);
 	close_image(img);
 	img = open_toy(ctx, "driver=null,size=1M,read-zeroes=on", false);
 	assert_int_equal(map_all(img, all, 4, 1), 1);
@@ -263,6 +283,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(walks_layers_and_merges),
 		TEST(finds_bytes_below_windows_and_filters),
+		TEST(nothing_is_read_directly_past_the_end_of_a_file),
 		TEST(plain_is_only_what_is_plain),
 		TEST(null_disks_say_zero_only_when_told),
 		TEST(holes_are_where_qemu_img_sees_them),

@@ -362,9 +362,57 @@ static void bounds_the_children_of_a_node(void **state)
 	platter_context_free(builtin);
 }
 
+/* A disk with a bad sector, which Linux reports as ENODATA. */
+static int bad_open(struct platter_image *img, struct platter_options *opts,
+		    struct platter_error *err)
+{
+	(void)img;
+	(void)opts;
+	return plt_err_set(err, -ENODATA, "medium error");
+}
+
+static int optional_open(struct platter_image *img,
+			 struct platter_options *opts,
+			 struct platter_error *err)
+{
+	int rc = platter_image_open_child(img, "backing", opts, NULL, 0, err);
+
+	return rc == -ENODATA ? 0 : rc;
+}
+
+static const struct platter_driver bad_driver = {
+	.name = "bad", .kind = PLATTER_DRIVER_FORMAT, .open = bad_open,
+	.format = &magic_ops,
+};
+static const struct platter_driver optional_driver = {
+	.name = "optional", .kind = PLATTER_DRIVER_FORMAT,
+	.open = optional_open, .format = &magic_ops,
+};
+
+static void a_child_that_fails_is_not_taken_for_absent(void **state)
+{
+	const struct platter_driver *more[] = {
+		&bad_driver, &optional_driver,
+	}, *table[32];
+	struct platter_context *builtin = new_context();
+	struct platter_context *ctx = context_with(builtin, more, 2, table);
+
+	(void)state;
+	check_open(ctx, "driver=optional", &image_opts, "optional", 0);
+	refuse(ctx, "driver=optional,backing=gone", &image_opts, -ENOENT,
+	       "gone: No such file");
+	refuse(ctx, "driver=optional,backing.driver=bad", &image_opts, -EIO,
+	       "medium error");
+	platter_context_free(ctx);
+	platter_context_free(builtin);
+}
+
 static void parses_cache_modes(void **state)
 {
-	static const struct { const char *name; enum platter_cache cache; } v[] = {
+	static const struct {
+		const char *name;
+		enum platter_cache cache;
+	} v[] = {
 		{ "none", PLATTER_CACHE_NONE },
 		{ "off", PLATTER_CACHE_NONE },
 		{ "writeback", PLATTER_CACHE_WRITEBACK },
@@ -398,6 +446,7 @@ int main(void)
 		TEST(refuses_to_write_what_it_guessed_to_be_raw),
 		TEST(bounds_the_depth_of_nodes),
 		TEST(bounds_the_children_of_a_node),
+		TEST(a_child_that_fails_is_not_taken_for_absent),
 		TEST(parses_cache_modes),
 	};
 

@@ -182,7 +182,7 @@ static void zeroes_a_format_where_its_bytes_are(void **state)
 	assert_ok(platter_image_zero(img, 0, 5 * CLUSTER, 0, &e), &e);
 	do_read(img, buf, sizeof(buf), 0);
 	assert_all(buf, 0, sizeof(buf), 0);
-	/* What was zero already needed no cluster: 1, and 4 past the backing. */
+	/* What was zero already needed none: 1, and 4 past the backing. */
 	assert_string_equal(((struct toy *)img->state)->layout, "DZDD.");
 	assert_ok(platter_image_discard(img, 0, 5 * CLUSTER, &e), &e);
 	close_image(img);
