@@ -3,14 +3,14 @@
  * The copy engine: every job that moves blocks from one node to another.
  *
  * The calling thread walks the source's map in ascending order and cuts it
- * into segments; workers move them. Data that is contiguous for the guest is
- * one segment up to a chunk, in however many pieces it is stored: reading it
- * gathers them. Only a long run that is stored in one piece is offered to the
- * kernel for copying inside the file system, and only where nobody wants to
- * look for zeros in it.
+ * into segments; workers move them. What the map says about where the bytes
+ * are is used for reading them: asking the drivers again for each piece would
+ * cost more than the copying. Pieces that follow each other for the guest are
+ * gathered and written with one call, however they are stored.
  *
- * Chunks end at multiples of their size, so that runs of zeros are found the
- * same way whatever the extents before them were.
+ * Only a long run that is stored in one piece is offered to the kernel for
+ * copying inside the file system, and only where nobody wants to look for
+ * zeros in it.
  */
 #include "copy/copy.h"
 
@@ -38,13 +38,21 @@
 /* A zero call that a driver must write out is to end in a few seconds. */
 #define ZERO_MAX	(256u << 20)
 #define ZERO_CALLS	4096u
+#define ZERO_SPEED	64u	/* times as fast as writing, at least */
 #define PROGRESS_NS	20000000	/* between two reports */
 
 enum {
-	SEG_NONE,
+	SEG_NONE,	/* nothing to do */
 	SEG_DATA,	/* through a buffer */
-	SEG_OFFLOAD,	/* stored in one piece at host_offset of file */
+	SEG_OFFLOAD,	/* stored in one long piece of a plain file */
 	SEG_ZERO,
+};
+
+/* Data that follows each other for the guest, on its way to the target. */
+struct gather {
+	uint8_t *buf;
+	uint64_t offset;
+	size_t len;
 };
 
 struct copier {
@@ -53,7 +61,6 @@ struct copier {
 	const struct plt_copy_options *opts;
 	uint64_t granule;		/* of zero detection, 0 = none */
 	struct plt_runner *run;
-	struct plt_segment pending;	/* SEG_DATA or SEG_ZERO being gathered */
 	uint64_t skipped;		/* guest bytes no worker sees */
 	int64_t reported_ns;
 	_Atomic bool no_offload;	/* tried, and not supported */
@@ -138,112 +145,128 @@ static int write_chunk(struct copier *c, const uint8_t *buf, size_t len,
 	return write_data(c, buf + begin, len - begin, offset + begin, err);
 }
 
-static int copy_buffered(struct copier *c, uint64_t offset, uint64_t len,
-			 void *buf, struct platter_error *err)
+static int write_gathered(struct copier *c, struct gather *g,
+			  struct platter_error *err)
 {
+	size_t len = g->len;
+
+	g->len = 0;
+	return len ? write_chunk(c, g->buf, len, g->offset, err) : 0;
+}
+
+/* At most a chunk, behind what was gathered or after writing that out. */
+static int read_data(struct copier *c, struct gather *g,
+		     const struct plt_segment *seg, struct platter_error *err)
+{
+	uint8_t *buf;
 	int rc = 0;
 
-	while (len && !rc) {
-		size_t n = up_to_multiple(offset, len, PLT_CHUNK_MAX);
+	if (g->offset + g->len != seg->offset ||
+	    g->len + seg->length > PLT_CHUNK_MAX)
+		rc = write_gathered(c, g, err);
+	if (rc)
+		return rc;
+	if (!g->len)
+		g->offset = seg->offset;
+	buf = g->buf + g->len;
+	rc = seg->file ? platter_image_pread(seg->file, buf, seg->length,
+					     seg->host_offset, err) :
+			 platter_image_pread(c->src, buf, seg->length,
+					     seg->offset, err);
+	if (!rc)
+		g->len += seg->length;
+	return rc;
+}
 
-		rc = platter_image_pread(c->src, buf, n, offset, err);
-		if (!rc)
-			rc = write_chunk(c, buf, n, offset, err);
-		offset += n;
-		len -= n;
+/* What could not be copied by the kernel. */
+static int copy_rest(struct copier *c, struct gather *g,
+		     struct plt_segment seg, struct platter_error *err)
+{
+	uint64_t end = seg.offset + seg.length;
+	int rc = 0;
+
+	while (seg.offset < end && !rc) {
+		seg.length = up_to_multiple(seg.offset, end - seg.offset,
+					    PLT_CHUNK_MAX);
+		rc = read_data(c, g, &seg, err);
+		seg.offset += seg.length;
+		seg.host_offset += seg.length;
 	}
 	return rc;
 }
 
 /*
- * Copy inside the kernel as far as that goes; *copied says how far. Leaves
- * the rest to buffers where it is not supported.
+ * Copy inside the kernel as far as that goes. Less than everything is no
+ * error: the rest goes through a buffer.
  */
-static int offload(struct copier *c, const struct plt_segment *seg,
-		   uint64_t *copied, struct platter_error *err)
+static int offload(struct copier *c, struct plt_segment *seg,
+		   struct platter_error *err)
 {
 	const struct platter_io_ops *ops = seg->file->drv->io;
 	struct platter_image *file;
-	uint64_t host;
+	uint64_t host, copied = 0;
 	int rc = 0;
 
-	*copied = 0;
 	file = plt_image_plain(c->dst, seg->offset, seg->length, &host);
-	if (!file || !ops || !ops->copy_range || !file->drv->io ||
-	    ops->copy_range != file->drv->io->copy_range)
+	if (!file || file->drv->io->copy_range != ops->copy_range)
 		rc = -ENOTSUP;
-	while (!rc && *copied < seg->length) {
+	while (!rc && copied < seg->length) {
 		uint64_t n = 0;
 
-		rc = ops->copy_range(seg->file, seg->host_offset + *copied,
-				     file, host + *copied,
-				     seg->length - *copied, &n, err);
-		if (!rc)
-			*copied += n;
+		rc = ops->copy_range(seg->file, seg->host_offset + copied,
+				     file, host + copied, seg->length - copied,
+				     &n, err);
+		copied += n;
 	}
-	c->written += *copied;
-	if (rc == -ENOTSUP) {
-		c->no_offload = true;
-		rc = 0;
-	}
-	return rc;
+	c->written += copied;
+	seg->offset += copied;
+	seg->host_offset += copied;
+	seg->length -= copied;
+	if (rc != -ENOTSUP)
+		return rc;
+	c->no_offload = true;
+	return 0;
 }
 
-static int copy_segment(void *arg, const struct plt_segment *seg, void *buf,
+static int copy_segment(struct copier *c, struct gather *g,
+			const struct plt_segment *seg,
 			struct platter_error *err)
 {
-	struct copier *c = arg;
-	uint64_t copied = 0;
+	struct plt_segment rest = *seg;
 	int rc = 0;
 
 	if (seg->kind == SEG_ZERO)
 		return write_zeros(c, seg->offset, seg->length, err);
 	if (seg->kind == SEG_OFFLOAD && !c->no_offload)
-		rc = offload(c, seg, &copied, err);
-	if (rc)
-		return rc;
-	return copy_buffered(c, seg->offset + copied, seg->length - copied,
-			     buf, err);
+		rc = offload(c, &rest, err);
+	return rc ? rc : copy_rest(c, g, rest, err);
+}
+
+static int copy_batch(void *arg, const struct plt_segment *segs, size_t nr,
+		      void *buf, struct platter_error *err)
+{
+	struct copier *c = arg;
+	struct gather g = { .buf = buf };
+	int rc = 0;
+
+	for (size_t i = 0; i < nr && !rc && !plt_runner_stopped(c->run); i++)
+		rc = copy_segment(c, &g, &segs[i], err);
+	return rc ? rc : write_gathered(c, &g, err);
 }
 
 /* ---- the walk ---- */
 
-/* The longest piece of a segment that one worker gets. */
-static uint64_t piece_length(const struct copier *c,
-			     const struct plt_segment *seg)
+/* The longest piece that one worker gets; a power of two. */
+static uint64_t piece_unit(const struct copier *c, unsigned int kind)
 {
-	uint64_t unit = PLT_CHUNK_MAX;
+	uint64_t unit = ZERO_MAX;
 
-	if (seg->kind == SEG_OFFLOAD)
-		unit = OFFLOAD_MAX;
+	if (kind != SEG_ZERO)
+		return kind == SEG_OFFLOAD ? OFFLOAD_MAX : PLT_CHUNK_MAX;
 	/* Zeroing 8 EiB of hole must not take 2^35 calls. */
-	while (seg->kind == SEG_ZERO &&
-	       (unit < ZERO_MAX || c->opts->length / unit > ZERO_CALLS))
+	while (c->opts->length / unit > ZERO_CALLS)
 		unit *= 2;
-	return up_to_multiple(seg->offset, seg->length, unit);
-}
-
-/* Hand out whole pieces; the last one too if `all`, else it may grow. */
-static int hand_out(struct copier *c, struct plt_segment *seg, bool all,
-		    struct platter_error *err)
-{
-	while (seg->length) {
-		struct plt_segment piece = *seg;
-		int rc;
-
-		piece.length = piece_length(c, seg);
-		if (!all && piece.length == seg->length)
-			return 0;
-		rc = plt_runner_add(c->run, &piece,
-				    seg->kind == SEG_ZERO ? 0 : piece.length,
-				    err);
-		if (rc)
-			return rc;
-		seg->offset += piece.length;
-		seg->length -= piece.length;
-		seg->host_offset += piece.length;
-	}
-	return 0;
+	return unit;
 }
 
 static unsigned int extent_kind(const struct copier *c,
@@ -257,46 +280,10 @@ static unsigned int extent_kind(const struct copier *c,
 	if (ext->flags & PLATTER_EXTENT_ZERO)
 		return SEG_ZERO;
 	if (opts->sparse_size || c->no_offload || ext->length < OFFLOAD_MIN ||
-	    !(ext->flags & PLATTER_EXTENT_OFFSET) || !ext->file ||
-	    (ext->flags & PLATTER_EXTENT_COMPRESSED))
+	    !(ext->flags & PLT_EXTENT_DIRECT) ||
+	    !ext->file->drv->io->copy_range)
 		return SEG_DATA;
 	return SEG_OFFLOAD;
-}
-
-static int add_extent(struct copier *c, const struct platter_extent *ext,
-		      struct platter_error *err)
-{
-	struct plt_segment seg = {
-		.offset = ext->offset,
-		.length = ext->length,
-		.kind = extent_kind(c, ext),
-		.host_offset = ext->host_offset,
-		.file = ext->file,
-	};
-	int rc;
-
-	if (seg.kind == SEG_ZERO && !ext->depth &&
-	    (ext->flags & PLATTER_EXTENT_PRESENT))
-		c->zeroed += seg.length;
-	/* The walk is ascending, so what is pending ends here or before. */
-	if (c->pending.length && c->pending.kind == seg.kind &&
-	    c->pending.offset + c->pending.length == seg.offset &&
-	    seg.kind != SEG_OFFLOAD) {
-		c->pending.length += seg.length;
-		return hand_out(c, &c->pending, false, err);
-	}
-	rc = hand_out(c, &c->pending, true, err);
-	if (rc)
-		return rc;
-	c->pending.kind = SEG_NONE;
-	if (seg.kind == SEG_NONE ||
-	    (seg.kind == SEG_ZERO && c->opts->target_is_zero &&
-	     !c->opts->allocate)) {
-		c->skipped += seg.length;
-		return 0;
-	}
-	c->pending = seg;
-	return hand_out(c, &c->pending, false, err);
 }
 
 static int report(struct copier *c, struct platter_error *err)
@@ -316,17 +303,49 @@ static int report(struct copier *c, struct platter_error *err)
 			    c->opts->length, err);
 }
 
+static int add_extent(struct copier *c, const struct platter_extent *ext,
+		      struct platter_error *err)
+{
+	struct plt_segment seg = {
+		.offset = ext->offset,
+		.kind = extent_kind(c, ext),
+		.file = ext->flags & PLT_EXTENT_DIRECT ? ext->file : NULL,
+		.host_offset = ext->host_offset,
+	};
+	uint64_t left = ext->length;
+	int rc = 0;
+
+	if (seg.kind == SEG_ZERO && !ext->depth &&
+	    (ext->flags & PLATTER_EXTENT_PRESENT))
+		c->zeroed += left;
+	if (seg.kind == SEG_ZERO && c->opts->target_is_zero &&
+	    !c->opts->allocate)
+		seg.kind = SEG_NONE;
+	if (seg.kind == SEG_NONE)
+		c->skipped += left;
+	while (seg.kind != SEG_NONE && left && !rc) {
+		seg.length = up_to_multiple(seg.offset, left,
+					    piece_unit(c, seg.kind));
+		rc = plt_runner_add(c->run, &seg,
+				    seg.kind == SEG_ZERO ?
+				    seg.length / ZERO_SPEED : seg.length,
+				    err);
+		if (!rc)
+			rc = report(c, err);
+		seg.offset += seg.length;
+		seg.host_offset += seg.length;
+		left -= seg.length;
+	}
+	return rc;
+}
+
 static int walk(struct copier *c, struct platter_error *err)
 {
 	uint64_t end = c->opts->offset + c->opts->length;
-	struct plt_extents *map;
 	uint64_t offset = c->opts->offset;
-	plt_auto_free void *memory = plt_calloc(1, sizeof(*map), err);
-	int rc = memory ? 0 : -ENOMEM;
+	plt_auto_free struct plt_extents *map = NULL;
+	int rc = plt_extents_new(&map, c->src, end, err);
 
-	map = memory;
-	if (!rc)
-		plt_extents_init(map, c->src, end);
 	while (!rc && offset < end) {
 		struct platter_extent ext;
 
@@ -338,8 +357,6 @@ static int walk(struct copier *c, struct platter_error *err)
 			rc = report(c, err);
 		offset += ext.length;
 	}
-	if (!rc)
-		rc = hand_out(c, &c->pending, true, err);
 	return rc ? rc : plt_runner_finish(c->run, err);
 }
 
@@ -383,7 +400,7 @@ int plt_copy(struct platter_image *src, struct platter_image *dst,
 		rc = check_range(dst, opts, err);
 	if (!rc)
 		rc = plt_runner_new(&c.run, opts->workers, PLT_CHUNK_MAX,
-				    copy_segment, &c, err);
+				    copy_batch, &c, err);
 	if (!rc)
 		rc = walk(&c, err);
 	plt_runner_free(c.run);

@@ -3,14 +3,19 @@
 #include "copy/extents.h"
 
 #include "base/error.h"
+#include "base/mem.h"
 
-void plt_extents_init(struct plt_extents *e, struct platter_image *img,
-		      uint64_t end)
+int plt_extents_new(struct plt_extents **out, struct platter_image *img,
+		    uint64_t end, struct platter_error *err)
 {
+	struct plt_extents *e = plt_calloc(1, sizeof(*e), err);
+
+	if (!e)
+		return -ENOMEM;
 	e->img = img;
-	e->end = end;
-	e->next = 0;
-	e->nr = 0;
+	e->end = PLT_MIN(end, platter_image_size(img));
+	*out = e;
+	return 0;
 }
 
 static int refill(struct plt_extents *e, uint64_t offset,

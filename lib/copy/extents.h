@@ -12,14 +12,15 @@
 
 struct plt_extents {
 	struct platter_image *img;
-	uint64_t end;		/* do not ask beyond */
+	uint64_t end;		/* there is nothing beyond */
 	size_t next;
 	size_t nr;
 	struct platter_extent ext[PLT_EXTENTS_ROOM];
 };
 
-void plt_extents_init(struct plt_extents *e, struct platter_image *img,
-		      uint64_t end);
+/* Up to `end`, or to where the image ends. Freed with free(). */
+int plt_extents_new(struct plt_extents **out, struct platter_image *img,
+		    uint64_t end, struct platter_error *err) PLATTER_MUST_CHECK;
 /*
  * What the map says from `offset` on, which only grows from call to call and
  * is below `end`: the extent there, less what lies before `offset`.

@@ -10,7 +10,6 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
-#include <stdbool.h>
 #include <stdlib.h>
 
 #include "base/error.h"
@@ -25,14 +24,15 @@
 struct batch {
 	struct plt_runner *run;
 	size_t nr;
-	uint64_t bytes;
+	uint64_t bytes;		/* to be moved */
+	uint64_t length;	/* of the segments */
 	struct plt_segment segs[BATCH_SEGMENTS];
 };
 
 struct plt_runner {
 	struct plt_pool *pool;
-	int (*work)(void *arg, const struct plt_segment *seg, void *buf,
-		    struct platter_error *err);
+	int (*work)(void *arg, const struct plt_segment *segs, size_t nr,
+		    void *buf, struct platter_error *err);
 	void *arg;
 	size_t buffer;
 	struct batch *batch;		/* being filled, or NULL */
@@ -64,14 +64,12 @@ static int run_batch(void *arg, struct platter_error *err)
 	plt_auto_free struct batch *batch = arg;
 	struct plt_runner *run = batch->run;
 	void *buf = take_buffer(run, err);
-	int rc = 0;
+	int rc;
 
 	if (!buf)
 		return -ENOMEM;
-	for (size_t i = 0; i < batch->nr && !rc && !run->stop; i++) {
-		rc = run->work(run->arg, &batch->segs[i], buf, err);
-		run->done += batch->segs[i].length;
-	}
+	rc = run->work(run->arg, batch->segs, batch->nr, buf, err);
+	run->done += batch->length;
 	/* The pool drops the other batches; this ends those under way. */
 	if (rc)
 		run->stop = true;
@@ -81,8 +79,9 @@ static int run_batch(void *arg, struct platter_error *err)
 
 int plt_runner_new(struct plt_runner **out, unsigned int workers,
 		   size_t buffer,
-		   int (*work)(void *arg, const struct plt_segment *seg,
-			       void *buf, struct platter_error *err),
+		   int (*work)(void *arg, const struct plt_segment *segs,
+			       size_t nr, void *buf,
+			       struct platter_error *err),
 		   void *arg, struct platter_error *err)
 {
 	struct plt_runner *run = plt_calloc(1, sizeof(*run), err);
@@ -134,10 +133,12 @@ int plt_runner_add(struct plt_runner *run, const struct plt_segment *seg,
 		batch->run = run;
 		batch->nr = 0;
 		batch->bytes = 0;
+		batch->length = 0;
 		run->batch = batch;
 	}
 	batch->segs[batch->nr++] = *seg;
 	batch->bytes += bytes;
+	batch->length += seg->length;
 	if (batch->nr < BATCH_SEGMENTS && batch->bytes < BATCH_BYTES)
 		return 0;
 	return submit(run, err);
@@ -162,6 +163,11 @@ void plt_runner_free(struct plt_runner *run)
 	free(run->batch);
 	pthread_mutex_destroy(&run->lock);
 	free(run);
+}
+
+bool plt_runner_stopped(const struct plt_runner *run)
+{
+	return run->stop;
 }
 
 uint64_t plt_runner_done(const struct plt_runner *run)

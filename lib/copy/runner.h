@@ -9,33 +9,35 @@
 #ifndef PLT_COPY_RUNNER_H
 #define PLT_COPY_RUNNER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include <platter/image.h>
 
-/* Longest segment whose bytes pass through a buffer. */
+/* Most bytes that pass through a buffer at a time. */
 #define PLT_CHUNK_MAX	(1u << 20)
 
 struct plt_segment {
 	uint64_t offset;	/* guest bytes */
 	uint64_t length;	/* > 0 */
 	unsigned int kind;	/* the user's */
-	uint64_t host_offset;	/* the user's: as in struct platter_extent */
-	struct platter_image *file;
+	struct platter_image *file;	/* read from here, NULL = the image */
+	uint64_t host_offset;
 };
 
 struct plt_runner;
 
 /*
- * `work` runs on a worker, with `arg` and a buffer of `buffer` bytes, aligned
- * for O_DIRECT, that is the worker's own for the time. `workers` 0 = one per
- * processor.
+ * `work` runs on a worker, with `arg` and a batch of segments in the order they
+ * were added. It has a buffer of `buffer` bytes, aligned for O_DIRECT, that is
+ * the worker's own for the time. `workers` 0 = one per processor.
  */
 int plt_runner_new(struct plt_runner **out, unsigned int workers,
 		   size_t buffer,
-		   int (*work)(void *arg, const struct plt_segment *seg,
-			       void *buf, struct platter_error *err),
+		   int (*work)(void *arg, const struct plt_segment *segs,
+			       size_t nr, void *buf,
+			       struct platter_error *err),
 		   void *arg, struct platter_error *err) PLATTER_MUST_CHECK;
 /*
  * Queue a segment; `bytes` of it are read or written, and decide when a batch
@@ -47,9 +49,11 @@ int plt_runner_add(struct plt_runner *run, const struct plt_segment *seg,
 /* Wait for everything queued. 0, or the first error with its message. */
 int plt_runner_finish(struct plt_runner *run, struct platter_error *err)
 	PLATTER_MUST_CHECK;
-/* Drop what is queued; what a worker has begun ends after one segment. */
+/* Drop what is queued, wait for what a worker has begun. */
 void plt_runner_free(struct plt_runner *run);	/* NULL is ok */
 
+/* True when the rest of a batch need not be done: it has failed elsewhere. */
+bool plt_runner_stopped(const struct plt_runner *run);
 /* Guest bytes of the segments that are done. */
 uint64_t plt_runner_done(const struct plt_runner *run);
 

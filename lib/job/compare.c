@@ -37,7 +37,6 @@ struct comparer {
 	const struct plt_compare_request *req;
 	struct plt_extents *map_a, *map_b;
 	struct plt_runner *run;
-	struct plt_segment pending;
 	uint64_t skipped;		/* bytes no worker sees */
 	uint64_t reported;
 	uint64_t allocation;		/* first difference in allocation */
@@ -106,16 +105,13 @@ static void failed(struct comparer *c, uint64_t offset, int rc,
 	stop_at(c, offset);
 }
 
-static int compare_segment(void *arg, const struct plt_segment *seg,
-			   void *buf, struct platter_error *err)
+static void compare_segment(struct comparer *c, const struct plt_segment *seg,
+			    void *buf, struct platter_error *err)
 {
-	struct comparer *c = arg;
 	uint8_t *other = (uint8_t *)buf + PLT_CHUNK_MAX;
 	size_t pos;
 	int rc = 0;
 
-	if (seg->offset >= c->stop)
-		return 0;
 	if (seg->kind != SEG_B)
 		rc = platter_image_pread(c->a, buf, seg->length, seg->offset,
 					 err);
@@ -124,7 +120,7 @@ static int compare_segment(void *arg, const struct plt_segment *seg,
 					 seg->offset, err);
 	if (rc) {
 		failed(c, seg->offset, rc, err);
-		return 0;
+		return;
 	}
 	if (seg->kind == SEG_BOTH)
 		pos = first_difference(buf, other, seg->length);
@@ -133,6 +129,33 @@ static int compare_segment(void *arg, const struct plt_segment *seg,
 				    seg->length);
 	if (pos < seg->length)
 		found(c, seg->offset + pos);
+}
+
+/* The segment, and those behind it that can be read with it. */
+static size_t merge(struct plt_segment *seg, const struct plt_segment *segs,
+		    size_t nr)
+{
+	size_t n = 1;
+
+	*seg = segs[0];
+	while (n < nr && segs[n].kind == seg->kind &&
+	       segs[n].offset == seg->offset + seg->length &&
+	       seg->length + segs[n].length <= PLT_CHUNK_MAX)
+		seg->length += segs[n++].length;
+	return n;
+}
+
+static int compare_batch(void *arg, const struct plt_segment *segs, size_t nr,
+			 void *buf, struct platter_error *err)
+{
+	struct comparer *c = arg;
+	struct plt_segment seg;
+
+	for (size_t i = 0; i < nr && segs[i].offset < c->stop &&
+	     !plt_runner_stopped(c->run);) {
+		i += merge(&seg, segs + i, nr - i);
+		compare_segment(c, &seg, buf, err);
+	}
 	return 0;
 }
 
@@ -176,48 +199,6 @@ static bool allocation_differs(const struct platter_extent *a,
 	return (a->flags & mask) != (b->flags & mask);
 }
 
-static int hand_out(struct comparer *c, bool all, struct platter_error *err)
-{
-	struct plt_segment *seg = &c->pending;
-
-	while (seg->length && (all || seg->length > PLT_CHUNK_MAX)) {
-		struct plt_segment piece = *seg;
-		int rc;
-
-		piece.length = PLT_MIN(seg->length, PLT_CHUNK_MAX + 0u);
-		rc = plt_runner_add(c->run, &piece, piece.length, err);
-		if (rc)
-			return rc;
-		seg->offset += piece.length;
-		seg->length -= piece.length;
-	}
-	return 0;
-}
-
-static int add_segment(struct comparer *c, uint64_t offset, uint64_t length,
-		       unsigned int kind, struct platter_error *err)
-{
-	struct plt_segment *seg = &c->pending;
-	int rc;
-
-	if (seg->length && seg->kind == kind &&
-	    seg->offset + seg->length == offset) {
-		seg->length += length;
-		return hand_out(c, false, err);
-	}
-	rc = hand_out(c, true, err);
-	if (rc)
-		return rc;
-	*seg = (struct plt_segment){
-		.offset = offset, .length = length, .kind = kind,
-	};
-	if (kind != SEG_NONE)
-		return hand_out(c, false, err);
-	c->skipped += length;
-	seg->length = 0;
-	return 0;
-}
-
 static int report(struct comparer *c, struct platter_error *err)
 {
 	uint64_t done = c->skipped + plt_runner_done(c->run);
@@ -226,6 +207,26 @@ static int report(struct comparer *c, struct platter_error *err)
 		return 0;
 	c->reported = done;
 	return plt_progress(c->req->progress, done, c->req->length, err);
+}
+
+static int hand_out(struct comparer *c, uint64_t offset, uint64_t length,
+		    unsigned int kind, struct platter_error *err)
+{
+	struct plt_segment seg = { .offset = offset, .kind = kind };
+	int rc = 0;
+
+	if (kind == SEG_NONE)
+		c->skipped += length;
+	while (kind != SEG_NONE && length && !rc && seg.offset < c->stop) {
+		seg.length = PLT_MIN(length, PLT_CHUNK_MAX -
+				     seg.offset % PLT_CHUNK_MAX);
+		rc = plt_runner_add(c->run, &seg, seg.length, err);
+		if (!rc)
+			rc = report(c, err);
+		seg.offset += seg.length;
+		length -= seg.length;
+	}
+	return rc;
 }
 
 /* One step along both maps; *offset moves behind it. */
@@ -248,7 +249,7 @@ static int step(struct comparer *c, uint64_t *offset, uint64_t end,
 		return 0;
 	}
 	len = PLT_MIN(a.length, b.length);
-	rc = add_segment(c, *offset, len, segment_kind(c, &a, &b), err);
+	rc = hand_out(c, *offset, len, segment_kind(c, &a, &b), err);
 	*offset += len;
 	return rc;
 }
@@ -265,8 +266,6 @@ static int walk(struct comparer *c, struct platter_error *err)
 		if (!rc)
 			rc = report(c, err);
 	}
-	if (!rc)
-		rc = hand_out(c, true, err);
 	return rc ? rc : plt_runner_finish(c->run, err);
 }
 
@@ -288,18 +287,6 @@ static int judge(struct comparer *c, struct platter_compare_result *result,
 	return 0;
 }
 
-/* The map of an image up to where it or the range ends. */
-static struct plt_extents *new_map(struct platter_image *img, uint64_t end,
-				   struct platter_error *err)
-{
-	struct plt_extents *map = plt_calloc(1, sizeof(*map), err);
-
-	if (map)
-		plt_extents_init(map, img, PLT_MIN(end,
-						   platter_image_size(img)));
-	return map;
-}
-
 int plt_compare_range(struct platter_image *a, struct platter_image *b,
 		      const struct plt_compare_request *req,
 		      struct platter_compare_result *result,
@@ -314,17 +301,19 @@ int plt_compare_range(struct platter_image *a, struct platter_image *b,
 		.unreadable = NOWHERE,
 		.stop = NOWHERE,
 	};
-	int rc = -ENOMEM;
+	int rc;
 
 	pthread_mutex_init(&c.lock, NULL);
 	*result = (struct platter_compare_result){
 		.verdict = PLATTER_COMPARE_SAME,
 	};
-	c.map_a = new_map(a, req->offset + req->length, err);
-	c.map_b = new_map(b, req->offset + req->length, err);
-	if (c.map_a && c.map_b)
+	rc = plt_extents_new(&c.map_a, a, req->offset + req->length, err);
+	if (!rc)
+		rc = plt_extents_new(&c.map_b, b, req->offset + req->length,
+				     err);
+	if (!rc)
 		rc = plt_runner_new(&c.run, req->workers, 2 * PLT_CHUNK_MAX,
-				    compare_segment, &c, err);
+				    compare_batch, &c, err);
 	if (!rc)
 		rc = walk(&c, err);
 	plt_runner_free(c.run);
