@@ -40,6 +40,7 @@ struct cmd {
 
 #define CMD_RAW_ARGS	(1u << 0)	/* run() gets every word unparsed */
 #define CMD_HIDDEN	(1u << 1)	/* not listed, not completed */
+#define CMD_WRITES	(1u << 2)	/* makes or changes files */
 
 /* Exit codes. */
 #define CMD_OK		0
@@ -242,6 +243,10 @@ error_t cmd_parse_number(const struct argp_state *state, const char *option,
 			 const char *arg, uint64_t min, uint64_t max,
 			 uint64_t *out);
 
+/* -m */
+error_t cmd_parse_workers(const struct argp_state *state, const char *arg,
+			  unsigned int *out);
+
 struct cmd_range {
 	bool given;
 	bool has_length;	/* else it means one sector, and length is 1 */
@@ -266,6 +271,10 @@ error_t cmd_parse_log_flags(const struct argp_state *state, const char *arg,
 /* As a list of rows under `key`; people get a line each. */
 void cmd_log_problems(struct platter_printer *out, const char *key,
 		      const struct platter_log_summary *summary);
+/* Make the index ready, with a bar on a terminal. Before resolving points. */
+int cmd_log_prepare(struct cmd *cmd, struct platter_log *log,
+		    const struct cmd_progress *opts, enum platter_output kind,
+		    struct platter_error *err) PLATTER_MUST_CHECK;
 /*
  * The exit code of what has read a log up to --to: CMD_NO, with a message,
  * when that was the end and the log ends too early. Points given by name or

@@ -14,8 +14,6 @@ enum {
 #define SPARSE_DEFAULT	4096u
 #define SPARSE_UNIT	512u
 #define SPARSE_MAX	(16u << 20)
-#define WORKERS_MAX	16u
-
 struct convert_options {
 	struct cmd_image image;
 	struct cmd_progress progress;
@@ -59,17 +57,6 @@ static error_t parse_sparse(const struct argp_state *state, const char *arg,
 	if (!rc && (*out % SPARSE_UNIT || *out > SPARSE_MAX))
 		rc = cmd_usage(state, "-S: %s is not a multiple of %u up to %u",
 			       arg, SPARSE_UNIT, SPARSE_MAX);
-	return rc;
-}
-
-static error_t parse_workers(const struct argp_state *state, const char *arg,
-			     unsigned int *out)
-{
-	uint64_t n;
-	error_t rc = cmd_parse_number(state, "-m", arg, 1, WORKERS_MAX, &n);
-
-	if (!rc)
-		*out = (unsigned int)n;
 	return rc;
 }
 
@@ -129,7 +116,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case 'T':
 		return cmd_parse_cache(state, arg, &o->source_cache);
 	case 'm':
-		return parse_workers(state, arg, &o->job.workers);
+		return cmd_parse_workers(state, arg, &o->job.workers);
 	case 'W':
 		return 0;
 	case ARGP_KEY_END:
@@ -192,6 +179,7 @@ const struct cmd_verb cmd_convert = {
 		"log=disk.dmlw,base=base.raw,at=mark:a then.raw\n",
 	.argp = &argp,
 	.options_size = sizeof(struct convert_options),
+	.flags = CMD_WRITES,
 	.trouble = 1,
 	.run = run,
 };

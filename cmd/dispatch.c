@@ -7,6 +7,8 @@
  * error a second that says where help is. Standard output is checked when the
  * verb is done, as a result that was not written is no result.
  */
+#include <fcntl.h>
+#include <signal.h>
 #include <string.h>
 
 #include "cmd.h"
@@ -114,6 +116,13 @@ static int run_verb(struct cmd *cmd, const struct cmd_verb *verb, void *options)
 	struct platter_error err = PLATTER_ERROR_INIT;
 	int rc;
 
+	/*
+	 * A closed pipe ends what only prints, as anywhere. What has files in
+	 * the making must not die of it: it ends with an error when it is done.
+	 */
+	if (verb->flags & CMD_WRITES)
+		signal(SIGPIPE, SIG_IGN);
+
 	cmd->verb = verb;
 	rc = platter_context_new(&cmd->ctx, &err);
 	if (!rc)
@@ -216,6 +225,34 @@ static int dispatch(struct cmd *cmd, const struct cmd_verb *verb,
 	return parse_and_run(cmd, verb, argc, argv);
 }
 
+/*
+ * A standard stream that came closed would be the number the next file gets,
+ * and then messages go into a disk image. What is put there instead can only
+ * be used the wrong way round, so that each use fails as on a closed one.
+ */
+static bool fill_streams(void)
+{
+	for (int fd = 0; fd <= 2; fd++)
+		if (fcntl(fd, F_GETFD) < 0 &&
+		    open("/dev/null", fd ? O_RDONLY : O_WRONLY) != fd)
+			return false;
+	return true;
+}
+
+/* What a printer wrote has been checked with the verb; this is the rest. */
+static int close_output(int code)
+{
+	bool bad = ferror(stdout);
+
+	errno = 0;
+	bad |= fclose(stdout) != 0;
+	if (!bad || code != CMD_OK)
+		return code;
+	fprintf(stderr, "platter: standard output: %s\n",
+		errno ? strerror(errno) : "not all could be written");
+	return CMD_TROUBLE;
+}
+
 int cmd_main(const struct cmd_verb *root, int argc, char **argv)
 {
 	struct cmd cmd = {
@@ -223,16 +260,8 @@ int cmd_main(const struct cmd_verb *root, int argc, char **argv)
 		.out = stdout,
 		.err = stderr,
 	};
-	int code = dispatch(&cmd, root, root->name, argc, argv);
-	bool bad = ferror(stdout);
 
-	errno = 0;
-	bad |= fclose(stdout) != 0;
-	/* What a printer wrote has been checked with the verb. */
-	if (bad && code == CMD_OK) {
-		fprintf(stderr, "platter: standard output: %s\n",
-			errno ? strerror(errno) : "not all could be written");
-		code = CMD_TROUBLE;
-	}
-	return code;
+	if (!argc || !fill_streams())
+		return CMD_TROUBLE;
+	return close_output(dispatch(&cmd, root, root->name, argc, argv));
 }

@@ -10,7 +10,6 @@
 #include "cmd.h"
 
 #define KEY_CHAIN	CMD_KEY_FIRST
-#define DISK_SECTOR	512u	/* qemu-img's unit of a disk's size, bytes */
 
 struct info_options {
 	struct cmd_image image;
@@ -82,17 +81,11 @@ static int describes(struct platter_image *img, bool *out,
 	return rc;
 }
 
-static uint64_t disk_size(const struct platter_image *img)
-{
-	uint64_t size = platter_image_size(img);
-
-	return (size + DISK_SECTOR - 1) / DISK_SECTOR * DISK_SECTOR;
-}
-
 static int print_human(struct platter_printer *out, struct platter_image *img,
 		       struct platter_error *err)
 {
 	int64_t allocated = platter_image_allocated(img);
+	uint64_t size = platter_image_size(img);
 	char text[PLATTER_SIZE_TEXT_MAX];
 	int rc;
 
@@ -100,8 +93,7 @@ static int print_human(struct platter_printer *out, struct platter_image *img,
 	platter_out_string(out, "image", platter_image_name(img));
 	platter_out_string(out, "file format", platter_image_format(img));
 	platter_out_text(out, "virtual size: %s (%" PRIu64 " bytes)\n",
-			 platter_size_text(text, disk_size(img)),
-			 disk_size(img));
+			 platter_size_text(text, size), size);
 	if (allocated >= 0)
 		platter_size_text(text, (uint64_t)allocated);
 	platter_out_string(out, "disk size",
@@ -116,7 +108,7 @@ static int print_human(struct platter_printer *out, struct platter_image *img,
 static int print_specific(struct platter_printer *out,
 			  struct platter_image *img, struct platter_error *err)
 {
-	bool any;
+	bool any = false;
 	int rc;
 
 	rc = describes(img, &any, err);
@@ -138,7 +130,7 @@ static int print_data(struct platter_printer *out, struct platter_image *img,
 	int rc;
 
 	platter_out_map(out, key);
-	platter_out_u64(out, "virtual-size", disk_size(img));
+	platter_out_u64(out, "virtual-size", platter_image_size(img));
 	platter_out_string(out, "filename", platter_image_name(img));
 	platter_out_string(out, "format", platter_image_format(img));
 	if (allocated >= 0)

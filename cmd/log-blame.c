@@ -10,6 +10,7 @@
 struct blame_options {
 	struct cmd_log log;
 	struct cmd_output output;
+	struct cmd_progress progress;	/* no options: a bar, or none */
 	struct cmd_points points;	/* only `to` */
 };
 
@@ -117,6 +118,9 @@ static int blame(struct cmd *cmd, const struct blame_options *o,
 	rc = platter_range_parse(&offset, &length,
 				 platter_log_sector_size(log), cmd->args[1],
 				 err);
+	if (!rc)
+		rc = cmd_log_prepare(cmd, log, &o->progress, o->output.kind,
+				     err);
 	if (!rc)
 		rc = cmd_points_resolve(&o->points, log, &from, &to, err);
 	if (!rc)

@@ -56,11 +56,11 @@ static void print(struct platter_printer *out, const char *name,
 	if (!human)
 		platter_out_end(out);
 	else if (s->damaged)
-		platter_out_text(out, "%s: damaged; readable up to entry %"
+		platter_out_text(out, "%s: damaged; readable up to point %"
 				 PRIu64 ", log offset %" PRIu64 "\n", name,
 				 s->entries, s->end);
 	else
-		platter_out_text(out, "%s: sound, %" PRIu64 " entries\n", name,
+		platter_out_text(out, "%s: sound, to point %" PRIu64 "\n", name,
 				 s->entries);
 }
 

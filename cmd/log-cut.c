@@ -136,14 +136,15 @@ static int cut(struct cmd *cmd, struct cut_options *o,
 
 	rc = cmd_log_open(cmd, &o->log, cmd->args[0], &log, err);
 	if (!rc)
+		rc = cmd_points_resolve(&o->points, log, &o->job.from,
+					&o->job.to, err);
+	if (!rc)
 		rc = cmd_progress_start(cmd, &o->progress, o->output.kind,
 					&o->job.progress, err);
 	if (rc)
 		return rc;
-	rc = cmd_points_resolve(&o->points, log, &o->job.from, &o->job.to, err);
-	if (!rc)
-		rc = platter_log_cut(cmd->ctx, log, cmd->args[1], &o->job,
-				     &result, err);
+	rc = platter_log_cut(cmd->ctx, log, cmd->args[1], &o->job, &result,
+			     err);
 	rc = cmd_progress_end(o->job.progress, rc);
 	if (!rc)
 		rc = print(cmd, o, &result, err);
@@ -179,6 +180,7 @@ const struct cmd_verb cmd_log_cut = {
 		"--squash=at400.raw --base before.raw\n",
 	.argp = &argp,
 	.options_size = sizeof(struct cut_options),
+	.flags = CMD_WRITES,
 	.trouble = CMD_TROUBLE,
 	.run = run,
 };

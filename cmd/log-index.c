@@ -80,6 +80,7 @@ const struct cmd_verb cmd_log_index = {
 		"  platter log index --index=/tmp/disk.idx disk.dmlw\n",
 	.argp = &argp,
 	.options_size = sizeof(struct index_options),
+	.flags = CMD_WRITES,
 	.trouble = CMD_TROUBLE,
 	.run = run,
 };

@@ -32,7 +32,8 @@ static const struct argp argp = {
 	.parser = parse,
 	.args_doc = "LOG",
 	.doc = "Print what a write log holds: its entries, the disk they were "
-	       "written to, who wrote it, and every problem found.",
+	       "written to, who wrote it, and every problem found.\v"
+	       "Exit codes: 0 done, 1 done but the log ends early, 2 trouble.",
 	.children = children,
 };
 
@@ -51,8 +52,8 @@ static void print_human(struct platter_printer *out, const char *name,
 	platter_out_text(out, "log: %s\n", name);
 	platter_out_text(out, "sector size: %" PRIu32 "\n", s->sector_size);
 	if (s->super_valid)
-		platter_out_text(out, "super block: counts %" PRIu64
-				 " entries\n", s->super_entries);
+		platter_out_text(out, "super block: entry count %" PRIu64 "\n",
+				 s->super_entries);
 	else
 		platter_out_text(out, "super block: not to be believed\n");
 	platter_out_text(out, "entries: %" PRIu64 " (%" PRIu64
@@ -140,6 +141,7 @@ static void print_data(struct platter_printer *out, const char *name,
 static int run(struct cmd *cmd, void *options, struct platter_error *err)
 {
 	struct info_options *o = options;
+	struct platter_error verdict = PLATTER_ERROR_INIT;
 	struct platter_log *log cmd_auto_log = NULL;
 	const struct platter_log_summary *summary;
 	struct platter_progress *progress;
@@ -162,7 +164,9 @@ static int run(struct cmd *cmd, void *options, struct platter_error *err)
 		print_human(out, platter_log_name(log), summary);
 	else
 		print_data(out, platter_log_name(log), summary);
-	return CMD_OK;
+	/* Why it ends early has been printed with the problems. */
+	rc = cmd_log_verdict(log, NULL, &verdict);
+	return rc < 0 ? platter_error_set(err, rc, "%s", verdict.msg) : rc;
 }
 
 const struct cmd_verb cmd_log_info = {

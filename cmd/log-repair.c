@@ -112,6 +112,7 @@ const struct cmd_verb cmd_log_repair = {
 		"  platter log repair torn.dmlw clean.dmlw\n",
 	.argp = &argp,
 	.options_size = sizeof(struct repair_options),
+	.flags = CMD_WRITES,
 	.trouble = CMD_TROUBLE,
 	.run = run,
 };

@@ -10,7 +10,7 @@
 struct stat_options {
 	struct cmd_log log;
 	struct cmd_points points;
-	struct cmd_progress progress;
+	struct cmd_progress progress;	/* no options: a bar, or none */
 	struct cmd_output output;
 	uint64_t nr_hot;
 };
@@ -26,8 +26,7 @@ static error_t init(struct argp_state *state, struct stat_options *o)
 	o->nr_hot = HOT_DEFAULT;
 	state->child_inputs[0] = &o->points;
 	state->child_inputs[1] = &o->log;
-	state->child_inputs[2] = &o->progress;
-	state->child_inputs[3] = &o->output;
+	state->child_inputs[2] = &o->output;
 	return 0;
 }
 
@@ -49,7 +48,6 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 static const struct argp_child children[] = {
 	CMD_CHILD_POINTS,
 	CMD_CHILD_LOG,
-	CMD_CHILD_PROGRESS,
 	CMD_CHILD_OUTPUT,
 	{ 0 },
 };
@@ -195,7 +193,6 @@ static int run(struct cmd *cmd, void *options_, struct platter_error *err)
 {
 	struct stat_options *o = options_;
 	struct platter_log *log cmd_auto_log = NULL;
-	struct platter_progress *progress;
 	struct platter_log_stat stat;
 	struct platter_printer *out;
 	uint64_t from, to;
@@ -203,16 +200,12 @@ static int run(struct cmd *cmd, void *options_, struct platter_error *err)
 
 	rc = cmd_log_open(cmd, &o->log, cmd->args[0], &log, err);
 	if (!rc)
-		rc = cmd_progress_start(cmd, &o->progress, o->output.kind,
-					&progress, err);
-	if (rc)
-		return rc;
-	rc = platter_log_index(log, progress, err);
+		rc = cmd_log_prepare(cmd, log, &o->progress, o->output.kind,
+				     err);
 	if (!rc)
 		rc = cmd_points_resolve(&o->points, log, &from, &to, err);
 	if (!rc)
 		rc = platter_log_stat(log, from, to, o->nr_hot, &stat, err);
-	rc = cmd_progress_end(progress, rc);
 	if (!rc)
 		rc = cmd_printer(cmd, o->output.kind, &out, err);
 	if (rc)

@@ -77,6 +77,22 @@ void cmd_log_problems(struct platter_printer *out, const char *key,
 	platter_out_end(out);
 }
 
+int cmd_log_prepare(struct cmd *cmd, struct platter_log *log,
+		    const struct cmd_progress *opts, enum platter_output kind,
+		    struct platter_error *err)
+{
+	/* Percentages for a program are for the work that follows. */
+	const struct cmd_progress own = { .quiet = opts->quiet };
+	struct platter_progress *progress;
+	int rc;
+
+	rc = cmd_progress_start(cmd, &own, kind, &progress, err);
+	if (rc)
+		return rc;
+	return cmd_progress_end(progress,
+				platter_log_index(log, progress, err));
+}
+
 /*
  * Damage that reading on could repair, such as a stale super block, has cost
  * nothing. What matters here is a log that stops before its end.
@@ -84,27 +100,18 @@ void cmd_log_problems(struct platter_printer *out, const char *key,
 int cmd_log_verdict(struct platter_log *log, const struct cmd_points *points,
 		    struct platter_error *err)
 {
-	const struct platter_log_summary *s;
+	struct platter_log_problem p;
 	int rc;
 
 	if (points && points->to && strncmp(points->to, "end", 3))
 		return CMD_OK;
-	rc = platter_log_scan(log, NULL, &s, err);
-	if (rc)
+	rc = platter_log_end(log, &p, err);
+	if (rc <= 0)
 		return rc;
-	for (size_t i = 0; i < s->nr_problems; i++) {
-		const struct platter_log_problem *p = &s->problems[i];
-
-		if (p->severity != PLATTER_LOG_DAMAGE ||
-		    p->entry < s->entries)
-			continue;
-		platter_error_set(err, -EUCLEAN, "%s: ends early, after %"
-				  PRIu64 " entries at log offset %" PRIu64
-				  ": %s", platter_log_name(log), s->entries,
-				  p->offset, p->text);
-		return CMD_NO;
-	}
-	return CMD_OK;
+	platter_error_set(err, -EUCLEAN, "%s: ends early, at log offset %"
+			  PRIu64 " (entries before it: %" PRIu64 "): %s",
+			  platter_log_name(log), p.offset, p.entry, p.text);
+	return CMD_NO;
 }
 
 static const struct cmd_verb *const verbs[] = {
@@ -115,7 +122,7 @@ static const struct cmd_verb *const verbs[] = {
 const struct cmd_verb cmd_log = {
 	.name = "log",
 	.group = "Write logs",
-	.summary = "look into, repair and cut write logs: see platter log --help",
+	.summary = "look into, repair and cut write logs; see log --help",
 	.examples =
 		"  platter log info disk.dmlw\n"
 		"  platter log list disk.dmlw --from mark:mkfs --flags FUA\n"

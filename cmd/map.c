@@ -1,16 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/*
- * `platter map`: where an image's bytes are, as qemu-img prints it.
- *
- * The library returns extents in batches and merges neighbours within one, so
- * the last of a batch is held back until the next one is known to differ.
- */
-#include <string.h>
-
+/* `platter map`: where an image's bytes are, as qemu-img prints it. */
 #include "cmd.h"
 
-#define BATCH 256
-#define DISK_SECTOR 512u	/* qemu-img's unit of a disk's size, bytes */
+#define BATCH 256	/* extents asked for at a time */
 
 struct map_options {
 	struct cmd_image image;
@@ -62,110 +54,68 @@ static const struct argp argp = {
 	.children = children,
 };
 
-/* The part of an extent's flags that people are shown a difference in. */
-static unsigned int shown_flags(const struct platter_printer *out,
-				unsigned int flags)
+/* People are shown what holds data; the rest of the disk is zeros. */
+static int print_line(struct platter_printer *out,
+		      const struct platter_extent *e, struct platter_error *err)
 {
-	const unsigned int data = PLATTER_EXTENT_DATA | PLATTER_EXTENT_OFFSET |
-				  PLATTER_EXTENT_COMPRESSED;
-
-	if (platter_printer_kind(out) != PLATTER_OUTPUT_HUMAN)
-		return flags;
-	if (!(flags & PLATTER_EXTENT_DATA) || (flags & PLATTER_EXTENT_ZERO))
+	if (!(e->flags & PLATTER_EXTENT_DATA) ||
+	    (e->flags & PLATTER_EXTENT_ZERO))
 		return 0;
-	return flags & data;
+	if (!(e->flags & PLATTER_EXTENT_OFFSET))
+		return platter_error_set(err, -ENOTSUP, "offset %" PRIu64
+			" is stored in no one place (external, encrypted or "
+			"compressed); use --output=json", e->offset);
+	platter_out_text(out, "%#-16" PRIx64 "%#-16" PRIx64 "%#-16" PRIx64
+			 "%s\n", e->offset, e->length, e->host_offset,
+			 e->file ? platter_image_name(e->file) : "");
+	return 0;
+}
+
+static void print_row(struct platter_printer *out,
+		      const struct platter_extent *e)
+{
+	platter_out_row(out, "extent");
+	platter_out_u64(out, "start", e->offset);
+	platter_out_u64(out, "length", e->length);
+	platter_out_u64(out, "depth", e->depth);
+	platter_out_bool(out, "present", e->flags & PLATTER_EXTENT_PRESENT);
+	platter_out_bool(out, "zero", e->flags & PLATTER_EXTENT_ZERO);
+	platter_out_bool(out, "data", e->flags & PLATTER_EXTENT_DATA);
+	if (e->flags & PLATTER_EXTENT_OFFSET)
+		platter_out_u64(out, "offset", e->host_offset);
+	platter_out_end(out);
 }
 
 static int print_extent(struct platter_printer *out,
 			const struct platter_extent *e,
 			struct platter_error *err)
 {
-	unsigned int flags = shown_flags(out, e->flags);
-	bool placed = e->flags & PLATTER_EXTENT_OFFSET;
-
-	if (platter_printer_kind(out) == PLATTER_OUTPUT_HUMAN) {
-		if (!(flags & PLATTER_EXTENT_DATA))
-			return 0;
-		if (!placed)
-			return platter_error_set(err, -ENOTSUP, "offset %"
-				PRIu64 " is stored in no one place (external, "
-				"encrypted or compressed); use --output=json",
-				e->offset);
-		platter_out_text(out, "%#-16" PRIx64 "%#-16" PRIx64
-				 "%#-16" PRIx64 "%s\n", e->offset, e->length,
-				 e->host_offset,
-				 e->file ? platter_image_name(e->file) : "");
-		return 0;
-	}
-	platter_out_row(out, "extent");
-	platter_out_u64(out, "start", e->offset);
-	platter_out_u64(out, "length", e->length);
-	platter_out_u64(out, "depth", e->depth);
-	platter_out_bool(out, "present", flags & PLATTER_EXTENT_PRESENT);
-	platter_out_bool(out, "zero", flags & PLATTER_EXTENT_ZERO);
-	platter_out_bool(out, "data", flags & PLATTER_EXTENT_DATA);
-	if (placed)
-		platter_out_u64(out, "offset", e->host_offset);
-	platter_out_end(out);
+	if (platter_printer_kind(out) == PLATTER_OUTPUT_HUMAN)
+		return print_line(out, e, err);
+	print_row(out, e);
 	return 0;
-}
-
-static bool continues(const struct platter_printer *out,
-		      const struct platter_extent *a,
-		      const struct platter_extent *b)
-{
-	unsigned int flags = shown_flags(out, a->flags);
-
-	if (flags != shown_flags(out, b->flags))
-		return false;
-	if (platter_printer_kind(out) == PLATTER_OUTPUT_HUMAN && !flags)
-		return true;
-	if (a->depth != b->depth || a->file != b->file)
-		return false;
-	return !(flags & PLATTER_EXTENT_OFFSET) ||
-	       a->host_offset + a->length == b->host_offset;
-}
-
-/* Print what is held back unless `next` continues it; then hold `next`. */
-static int push(struct platter_printer *out, struct platter_extent *held,
-		const struct platter_extent *next, struct platter_error *err)
-{
-	int rc = 0;
-
-	if (held->length && continues(out, held, next)) {
-		held->length += next->length;
-		return 0;
-	}
-	if (held->length)
-		rc = print_extent(out, held, err);
-	*held = *next;
-	return rc;
 }
 
 static int map_range(struct platter_printer *out, struct platter_image *img,
 		     uint64_t start, uint64_t end, struct platter_error *err)
 {
-	struct platter_extent held = { .offset = start };
-	uint64_t size = platter_image_size(img);
+	struct platter_extent batch[BATCH] = { { .offset = start } };
 	int rc = 0;
 
-	while (start < end) {
-		struct platter_extent batch[BATCH];
+	/* An empty range is an extent too, in qemu-img. */
+	if (start == end)
+		return print_extent(out, &batch[0], err);
+	while (start < end && !rc) {
 		size_t count = BATCH;
 
 		rc = platter_image_map(img, start, end - start, batch, &count,
 				       err);
-		for (size_t i = 0; i < count && !rc; i++) {
+		for (size_t i = 0; !rc && i < count; i++) {
 			start += batch[i].length;
-			rc = push(out, &held, &batch[i], err);
+			rc = print_extent(out, &batch[i], err);
 		}
-		if (rc)
-			return rc;
 	}
-	/* The last, broken sector counts as whole, as in qemu-img. */
-	if (held.length && end == size && size % DISK_SECTOR)
-		held.length += DISK_SECTOR - size % DISK_SECTOR;
-	return print_extent(out, &held, err);
+	return rc;
 }
 
 static int run(struct cmd *cmd, void *options_, struct platter_error *err)

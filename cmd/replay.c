@@ -10,8 +10,6 @@ enum {
 	KEY_VERIFY,
 };
 
-#define WORKERS_MAX	16u
-
 struct replay_options {
 	struct cmd_log log;
 	struct cmd_points points;
@@ -44,17 +42,6 @@ static const struct argp_option options[] = {
 	  .doc = "work with that many threads, 1 to 16 (one per processor)" },
 	{ 0 },
 };
-
-static error_t parse_workers(const struct argp_state *state, const char *arg,
-			     unsigned int *out)
-{
-	uint64_t n;
-	error_t rc = cmd_parse_number(state, "-m", arg, 1, WORKERS_MAX, &n);
-
-	if (!rc)
-		*out = (unsigned int)n;
-	return rc;
-}
 
 static error_t parse_part(const struct argp_state *state, const char *arg,
 			  struct cmd_range *out)
@@ -107,7 +94,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case 't':
 		return cmd_parse_cache(state, arg, &o->job.target_cache);
 	case 'm':
-		return parse_workers(state, arg, &o->job.workers);
+		return cmd_parse_workers(state, arg, &o->job.workers);
 	case ARGP_KEY_END:
 		if (o->job.base_format && !o->job.base)
 			return cmd_usage(state, "--base-format needs --base");
@@ -210,14 +197,19 @@ static int run(struct cmd *cmd, void *options_, struct platter_error *err)
 	o->job.range_length = o->range.length;
 
 	rc = cmd_log_open(cmd, &o->log, cmd->args[0], &log, err);
+	/* Replaying needs the index, and with it points are found at once. */
+	if (!rc)
+		rc = cmd_log_prepare(cmd, log, &o->progress, o->output.kind,
+				     err);
+	if (!rc)
+		rc = cmd_points_resolve(&o->points, log, &o->job.from,
+					&o->job.to, err);
 	if (!rc)
 		rc = cmd_progress_start(cmd, &o->progress, o->output.kind,
 					&o->job.progress, err);
 	if (rc)
 		return rc;
-	rc = cmd_points_resolve(&o->points, log, &o->job.from, &o->job.to, err);
-	if (!rc)
-		rc = platter_replay(cmd->ctx, log, &o->job, &result, err);
+	rc = platter_replay(cmd->ctx, log, &o->job, &result, err);
 	rc = cmd_progress_end(o->job.progress, rc);
 	if (!rc)
 		rc = print(cmd, o, &result, err);
@@ -236,6 +228,7 @@ const struct cmd_verb cmd_replay = {
 		"--verify\n",
 	.argp = &argp,
 	.options_size = sizeof(struct replay_options),
+	.flags = CMD_WRITES,
 	.trouble = CMD_TROUBLE,
 	.run = run,
 };

@@ -9,6 +9,8 @@
 
 #include "cmd.h"
 
+#define WORKERS_MAX	16u	/* as with qemu-img */
+
 /* The library's message as a usage error. */
 static error_t bad_value(const struct argp_state *state, const char *option,
 			 const struct platter_error *e)
@@ -51,6 +53,17 @@ error_t cmd_parse_number(const struct argp_state *state, const char *option,
 		return cmd_usage(state, "%s: %s is not between %" PRIu64
 				 " and %" PRIu64, option, arg, min, max);
 	return 0;
+}
+
+error_t cmd_parse_workers(const struct argp_state *state, const char *arg,
+			  unsigned int *out)
+{
+	uint64_t n;
+	error_t rc = cmd_parse_number(state, "-m", arg, 1, WORKERS_MAX, &n);
+
+	if (!rc)
+		*out = (unsigned int)n;
+	return rc;
 }
 
 error_t cmd_parse_range(const struct argp_state *state, const char *option,

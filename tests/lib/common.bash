@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# What every test of the command may use. In a .bats file:
+#
+#	load lib/common
+#	setup() { common_setup; }
+#
+# The command is "$PLATTER"; the tests' own programs are in the PATH.
+
+bats_require_minimum_version 1.5.0
+
+# setup(): the assertions, and a current folder that is the test's own.
+common_setup()
+{
+	bats_load_library bats-support
+	bats_load_library bats-assert
+	cd "$BATS_TEST_TMPDIR" || return
+}
+
+# fails CODE TEXT COMMAND...: that exit code, nothing on standard output, and
+# on standard error one line, which has TEXT in it.
+fails()
+{
+	local code=$1 text=$2
+
+	shift 2
+	run --separate-stderr "$@"
+	assert_failure "$code"
+	assert_output ''
+	complained "$text"
+}
+
+# complained TEXT: what `run --separate-stderr` left is one line with TEXT.
+complained()
+{
+	# shellcheck disable=SC2154 # set by run
+	assert_equal "${#stderr_lines[@]}" 1
+	if [[ $stderr != 'platter: '*"$1"* ]]; then
+		fail "'$1' is not in: $stderr"
+	fi
+}
+
+# usage_error TEXT COMMAND...: exit code 1, nothing on standard output, and on
+# standard error a line with TEXT and one that says where help is.
+usage_error()
+{
+	local text=$1
+
+	shift
+	run --separate-stderr "$@"
+	assert_failure 1
+	assert_output ''
+	assert_equal "${#stderr_lines[@]}" 2
+	if [[ ${stderr_lines[0]} != 'platter: '*"$text"* ]]; then
+		fail "'$text' is not in: ${stderr_lines[0]}"
+	fi
+	[[ ${stderr_lines[1]} == "Try 'platter"*" --help' for more information." ]]
+}
+
+# succeeds COMMAND...: exit code 0 and nothing on standard error, which some
+# programs take for a failure.
+succeeds()
+{
+	run --separate-stderr "$@"
+	assert_success
+	assert_equal "$stderr" ''
+}
+
+# byte_at FILE OFFSET [COUNT]: as hexadecimal digits.
+byte_at()
+{
+	od -An -v -tx1 -j "$2" -N "${3:-1}" "$1" | tr -d ' \n'
+}
+
+# put FILE OFFSET HEX: changes bytes in place.
+put()
+{
+	printf '%b' "$(sed 's/../\\x&/g' <<<"$3")" |
+		dd of="$1" bs=1 seek="$2" conv=notrunc status=none
+}
+
+# log_file NAME OUT: unpacks one of the shipped logs.
+log_file()
+{
+	xz -dc "$top_srcdir/tests/images/write-logs/$1.dmlw.xz" >"$2"
+}
+
+need_root()
+{
+	if [ "$(id -u)" -ne 0 ]; then
+		skip "needs root"
+	fi
+}
+
+# need PROGRAM...: skips the test, and says so, where one is missing.
+need()
+{
+	local tool
+
+	for tool; do
+		type -P "$tool" >/dev/null || skip "$tool was not found"
+	done
+}
