@@ -3,6 +3,22 @@
 # carries the pages made of them.
 
 man_pages = \
+	%D%/man/platter.1 \
+	%D%/man/platter-compare.1 \
+	%D%/man/platter-convert.1 \
+	%D%/man/platter-info.1 \
+	%D%/man/platter-log.1 \
+	%D%/man/platter-log-blame.1 \
+	%D%/man/platter-log-check.1 \
+	%D%/man/platter-log-cut.1 \
+	%D%/man/platter-log-index.1 \
+	%D%/man/platter-log-info.1 \
+	%D%/man/platter-log-list.1 \
+	%D%/man/platter-log-marks.1 \
+	%D%/man/platter-log-repair.1 \
+	%D%/man/platter-log-stat.1 \
+	%D%/man/platter-map.1 \
+	%D%/man/platter-replay.1 \
 	%D%/man/platter-write-log.5
 
 dist_man_MANS = $(man_pages)

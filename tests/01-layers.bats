@@ -2,13 +2,13 @@
 # Who may include whom: tests/layers.txt has the order, tests/tools/check-layers
 # the rules. Each rule is also seen to fail, on a copy with a bad line put in.
 
+load lib/common
+
 setup()
 {
-	bats_load_library bats-support
-	bats_load_library bats-assert
-
+	common_setup
 	check=$top_srcdir/tests/tools/check-layers
-	tree=$BATS_TEST_TMPDIR/tree
+	tree=$PWD/tree
 }
 
 copy_tree()

@@ -2,11 +2,11 @@
 # The library exports the functions that the public headers declare, and
 # nothing else.
 
+load lib/common
+
 setup()
 {
-	bats_load_library bats-support
-	bats_load_library bats-assert
-
+	common_setup
 	headers=$top_srcdir/lib/include/platter
 	library=$top_builddir/lib/.libs/libplatter.so
 	# Two empty lists would be equal.
@@ -69,7 +69,7 @@ make_library()
 
 	for cc in "${CC:-cc}" gcc clang; do
 		if $cc -v >/dev/null 2>&1; then
-			$cc -shared -fPIC -o "$BATS_TEST_TMPDIR/$1.so" -xc -
+			$cc -shared -fPIC -o "$1.so" -xc -
 			return
 		fi
 	done
@@ -110,8 +110,8 @@ make_library()
 }
 
 @test "the declarations are read as the compiler reads them" {
-	mkdir "$BATS_TEST_TMPDIR/h"
-	cat >"$BATS_TEST_TMPDIR/h/a.h" <<-'END'
+	mkdir h
+	cat >"h/a.h" <<-'END'
 	#ifdef __cplusplus
 	extern "C" {
 	#endif
@@ -129,16 +129,16 @@ make_library()
 	}
 	#endif
 	END
-	run declared "$BATS_TEST_TMPDIR/h"
+	run declared h
 	assert_output $'platter_one\nplatter_two'
 }
 
 @test "a symbol that is exported but not declared is found" {
 	need_library
-	cp -R "$headers" "$BATS_TEST_TMPDIR/h"
+	cp -R "$headers" h
 	sed '/^uint64_t platter_image_size(/d' "$headers/image.h" \
-		>"$BATS_TEST_TMPDIR/h/image.h"
-	run diff <(declared "$BATS_TEST_TMPDIR/h") <(exported "$library")
+		>"h/image.h"
+	run diff <(declared h) <(exported "$library")
 	assert_failure 1
 	assert_line '> platter_image_size'
 	assert_equal "${#lines[@]}" 2
@@ -146,9 +146,9 @@ make_library()
 
 @test "a function that is declared but not exported is found" {
 	need_library
-	cp -R "$headers" "$BATS_TEST_TMPDIR/h"
-	echo 'int platter_never_written(void);' >>"$BATS_TEST_TMPDIR/h/log.h"
-	run diff <(declared "$BATS_TEST_TMPDIR/h") <(exported "$library")
+	cp -R "$headers" h
+	echo 'int platter_never_written(void);' >>"h/log.h"
+	run diff <(declared h) <(exported "$library")
 	assert_failure 1
 	assert_line '< platter_never_written'
 	assert_equal "${#lines[@]}" 2
@@ -160,6 +160,6 @@ make_library()
 	int platter_open(void) { return 0; }
 	int plt_leak(void) { return 0; }
 	END
-	run grep -v '^platter_' <(exported "$BATS_TEST_TMPDIR/leaky.so")
+	run grep -v '^platter_' <(exported leaky.so)
 	assert_output 'plt_leak'
 }
