@@ -16,6 +16,7 @@ struct replay_options {
 	struct cmd_progress progress;
 	struct cmd_output output;
 	struct cmd_range range;
+	const char *cache;
 	struct platter_replay_options job;
 };
 
@@ -37,7 +38,7 @@ static const struct argp_option options[] = {
 	  .doc = "format of the target (raw)" },
 	{ .name = "target-cache", .key = 't', .arg = "CACHE",
 	  .doc = "cache mode of the target (unsafe: nothing is flushed, as "
-		 "with qemu-img convert)" },
+		 "with qemu-img convert; writeback with --in-order)" },
 	{ .name = "parallel", .key = 'm', .arg = "NUMBER",
 	  .doc = "work with that many threads, 1 to 16 (one per processor)" },
 	{ 0 },
@@ -56,11 +57,22 @@ static error_t parse_part(const struct argp_state *state, const char *arg,
 
 static error_t init(struct argp_state *state, struct replay_options *o)
 {
-	o->job.target_cache = PLATTER_CACHE_UNSAFE;
 	state->child_inputs[0] = &o->points;
 	state->child_inputs[1] = &o->log;
 	state->child_inputs[2] = &o->progress;
 	state->child_inputs[3] = &o->output;
+	return 0;
+}
+
+static error_t finish(struct argp_state *state, struct replay_options *o)
+{
+	if (o->job.base_format && !o->job.base)
+		return cmd_usage(state, "--base-format needs --base");
+	if (o->cache)
+		return cmd_parse_cache(state, o->cache, &o->job.target_cache);
+	/* The logged flushes are half of what --in-order is asked for. */
+	o->job.target_cache = o->job.in_order ? PLATTER_CACHE_WRITEBACK :
+			      PLATTER_CACHE_UNSAFE;
 	return 0;
 }
 
@@ -92,13 +104,12 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		o->job.target_format = arg;
 		return 0;
 	case 't':
-		return cmd_parse_cache(state, arg, &o->job.target_cache);
+		o->cache = arg;
+		return 0;
 	case 'm':
 		return cmd_parse_workers(state, arg, &o->job.workers);
 	case ARGP_KEY_END:
-		if (o->job.base_format && !o->job.base)
-			return cmd_usage(state, "--base-format needs --base");
-		return 0;
+		return finish(state, o);
 	default:
 		return ARGP_ERR_UNKNOWN;
 	}
