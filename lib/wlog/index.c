@@ -421,12 +421,12 @@ static int stab_cell(const struct stab *s, unsigned int level, uint64_t cell,
 		     uint64_t span)
 {
 	const struct plt_wlog_index *ix = s->ix;
-	uint64_t i = cell * PLT_WLOG_FANOUT;
-	uint64_t width = (s->before + span - 1) / span;
-	uint64_t last = PLT_MIN(i + PLT_WLOG_FANOUT, width);
+	const uint64_t first = cell * PLT_WLOG_FANOUT;
+	const uint64_t width = (s->before + span - 1) / span;
+	uint64_t i = PLT_MIN(first + PLT_WLOG_FANOUT, width);
 	int rc = 0;
 
-	for (; i < last && !rc; i++) {
+	while (i-- > first && !rc) {
 		if (!level) {
 			if (plt_wlog_extent_end(ix, i) > s->sector)
 				rc = s->fn(s->arg, i);

@@ -295,27 +295,17 @@ int platter_log_end(struct platter_log *log,
 		    struct platter_log_problem *problem,
 		    struct platter_error *err)
 {
-	uint64_t known = log->index ? log->index->nr_entries :
-			 log->summary ? log->summary->entries : 0;
-	struct platter_log_cursor *c;
-	struct platter_log_entry e;
+	struct plt_wlog_stop end;
 	int rc;
 
-	rc = platter_log_cursor_new(&c, log, known, err);
+	rc = plt_wlog_find_end(log, &end, err);
 	if (rc)
 		return rc;
-	do
-		rc = platter_log_next(c, &e, err);
-	while (!rc);
-	if (rc > 0) {
-		problem->severity = PLATTER_LOG_DAMAGE;
-		problem->offset = c->stop.offset;
-		problem->entry = c->number;
-		rc = is_broken_off(log, c->number, &c->stop, problem->text,
-				   sizeof(problem->text));
-	}
-	platter_log_cursor_free(c);
-	return rc;
+	problem->severity = PLATTER_LOG_DAMAGE;
+	problem->offset = end.offset;
+	problem->entry = end.number;
+	return is_broken_off(log, end.number, &end, problem->text,
+			     sizeof(problem->text));
 }
 
 int platter_log_extent_of(struct platter_log *log, uint64_t from, uint64_t to,

@@ -35,23 +35,33 @@ static void set_sector_size(struct platter_log *log, uint32_t bytes)
 	log->sector_bits = plt_log2(bytes);
 }
 
-/* How many entries in a row this sector size proves, up to PROBE_ENTRIES. */
+struct proof {
+	uint64_t entries;	/* in a row, up to PROBE_ENTRIES */
+	bool torn;		/* none, but for the end the first would be */
+};
+
+/*
+ * What this sector size proves. A header of zeros, though it may be an entry,
+ * proves nothing: the rest of the super block is full of them.
+ */
 static int prove(struct platter_log *log, uint32_t sector_size,
-		 uint64_t *entries, struct platter_error *err)
+		 struct proof *proof, struct platter_error *err)
 {
 	struct platter_log_cursor *c;
 	struct platter_log_entry e;
 	int rc;
 
 	set_sector_size(log, sector_size);
-	*entries = 0;
+	*proof = (struct proof){ .entries = 0 };
 	rc = platter_log_cursor_new(&c, log, 0, err);
 	if (rc)
 		return rc;
-	while (*entries < PROBE_ENTRIES && !rc) {
+	while (proof->entries < PROBE_ENTRIES && !rc) {
 		rc = platter_log_next(c, &e, err);
-		*entries += !rc;
+		proof->entries += !rc && (e.flags || e.nr_sectors);
 	}
+	proof->torn = !c->number && c->stop.kind == PLT_WLOG_STOP_TORN &&
+		      log->size - c->stop.offset >= sector_size;
 	platter_log_cursor_free(c);
 	return rc < 0 ? rc : 0;
 }
@@ -62,7 +72,7 @@ static int search_sector_size(struct platter_log *log, uint64_t *best,
 {
 	uint32_t candidates[32] = { 512, 4096 };
 	uint32_t best_size = 512, size;
-	uint64_t entries;
+	struct proof proof;
 	size_t n = 2;
 	int rc;
 
@@ -71,11 +81,11 @@ static int search_sector_size(struct platter_log *log, uint64_t *best,
 			candidates[n++] = size;
 	*best = 0;
 	for (size_t i = 0; i < n; i++) {
-		rc = prove(log, candidates[i], &entries, err);
+		rc = prove(log, candidates[i], &proof, err);
 		if (rc)
 			return rc;
-		if (entries > *best) {
-			*best = entries;
+		if (proof.entries > *best) {
+			*best = proof.entries;
 			best_size = candidates[i];
 		}
 	}
@@ -151,14 +161,14 @@ static bool judge_super(struct platter_log *log, uint64_t version,
 static int doubt_sector_size(struct platter_log *log, struct platter_error *err)
 {
 	const uint32_t claimed = log->sector_size;
-	const uint64_t count = log->super_entries;
+	struct proof proof;
 	uint64_t entries;
 	int rc;
 
-	if (!count)
+	if (!log->super_entries)
 		return 0;
-	rc = prove(log, claimed, &entries, err);
-	if (rc || entries)
+	rc = prove(log, claimed, &proof, err);
+	if (rc || proof.entries || proof.torn)
 		return rc;
 	rc = search_sector_size(log, &entries, err);
 	if (rc)
@@ -254,12 +264,15 @@ int plt_wlog_open(struct platter_log **out, struct platter_context *ctx,
 	log->ctx = ctx;
 	log->img = img;
 	log->size = exact_size(img);
+	pthread_mutex_init(&log->end_lock, NULL);
 	log->name = plt_strdup(platter_image_name(img), err);
 	if (log->name)
 		rc = choose_index(log, opts ? opts->index : NULL, err);
 	if (!rc)
 		rc = plt_wlog_read_super(log, opts ? opts->sector_size : 0,
 					 err);
+	/* What was tried on the way may have been another log's end. */
+	log->end.kind = PLT_WLOG_STOP_NONE;
 	if (rc) {
 		platter_log_close(log);
 		return rc;
@@ -298,6 +311,7 @@ void platter_log_close(struct platter_log *log)
 	plt_wlog_index_free(log->index);
 	if (log->owns_img)
 		platter_image_close(log->img, NULL);
+	pthread_mutex_destroy(&log->end_lock);
 	free(log->index_path);
 	free(log->problems);
 	free(log->summary);

@@ -26,9 +26,12 @@
 /*
  * Headers closer than this are cheaper to read together with what lies
  * between them than one by one (a system call costs about as much as copying
- * 2 KiB that are cached).
+ * 2 KiB that are cached). How much is read at once grows while they stay so,
+ * because one close neighbour says little about the next.
  */
-#define DENSE_STEP 2048u
+#define DENSE_STEP	2048u
+#define DENSE_FIRST	4096u
+#define DENSE_GROWTH	4u
 
 size_t plt_wlog_header_bytes(const struct platter_log *log)
 {
@@ -188,13 +191,14 @@ static int window(struct platter_log_cursor *c, uint64_t offset,
 {
 	struct platter_log *log = c->log;
 	const size_t need = plt_wlog_header_bytes(log);
-	size_t want = c->dense ? PLT_WLOG_WINDOW : need;
+	size_t want;
 	int rc;
 
 	if (offset > log->size || log->size - offset < log->sector_size)
 		return 1;
 	if (offset < c->buf_offset ||
 	    offset + need > c->buf_offset + c->buf_len) {
+		want = PLT_MAX(c->ahead, need);
 		want = PLT_MIN((uint64_t)want, log->size - offset);
 		c->buf_len = 0;
 		rc = platter_image_pread(log->img, c->buf, want, offset, err);
@@ -203,6 +207,9 @@ static int window(struct platter_log_cursor *c, uint64_t offset,
 					      c->number);
 		c->buf_offset = offset;
 		c->buf_len = want;
+		c->ahead = PLT_MAX(c->ahead * DENSE_GROWTH,
+				   (size_t)DENSE_FIRST);
+		c->ahead = PLT_MIN(c->ahead, (size_t)PLT_WLOG_WINDOW);
 	}
 	*hdr = c->buf + (offset - c->buf_offset);
 	return 0;
@@ -249,7 +256,8 @@ static void advance(struct platter_log_cursor *c,
 
 	if (e->data_offset)
 		next += e->length;
-	c->dense = next - e->offset <= DENSE_STEP;
+	if (next - e->offset > DENSE_STEP)
+		c->ahead = 0;
 	c->last_ext = plt_wlog_has_ext(c->log, hdr);
 	/* A mark of the same text inside the count is only somebody's mark. */
 	c->closed = e->mark_len == strlen(PLT_WLOG_END_MARK) &&
@@ -259,14 +267,12 @@ static void advance(struct platter_log_cursor *c,
 	c->offset = next;
 }
 
-int platter_log_next(struct platter_log_cursor *c,
-		     struct platter_log_entry *e, struct platter_error *err)
+static int next_entry(struct platter_log_cursor *c,
+		      struct platter_log_entry *e, struct platter_error *err)
 {
 	const uint8_t *hdr;
 	int rc;
 
-	if (c->stop.kind != PLT_WLOG_STOP_NONE)
-		return 1;
 	if (c->closed)
 		return stop(&c->stop, PLT_WLOG_STOP_END_MARK, c->offset,
 			    "the kernel closed the log");
@@ -288,6 +294,23 @@ int platter_log_next(struct platter_log_cursor *c,
 	c->stop.kind = PLT_WLOG_STOP_NONE;
 	advance(c, e, hdr);
 	return 0;
+}
+
+int platter_log_next(struct platter_log_cursor *c,
+		     struct platter_log_entry *e, struct platter_error *err)
+{
+	int rc;
+
+	if (c->stop.kind != PLT_WLOG_STOP_NONE)
+		return 1;
+	rc = next_entry(c, e, err);
+	if (rc == 1) {
+		PLT_LOCK_SCOPE(&c->log->end_lock);
+
+		c->stop.number = c->number;
+		c->log->end = c->stop;
+	}
+	return rc;
 }
 
 /* Put the cursor at entry `from`, by index or by reading headers. */
@@ -344,4 +367,29 @@ void platter_log_cursor_free(struct platter_log_cursor *c)
 		return;
 	free(c->buf);
 	free(c);
+}
+
+int plt_wlog_find_end(struct platter_log *log, struct plt_wlog_stop *end,
+		      struct platter_error *err)
+{
+	struct platter_log_cursor *c;
+	struct platter_log_entry e;
+	int rc;
+
+	pthread_mutex_lock(&log->end_lock);
+	*end = log->end;
+	pthread_mutex_unlock(&log->end_lock);
+	if (end->kind != PLT_WLOG_STOP_NONE)
+		return 0;
+	rc = platter_log_cursor_new(&c, log,
+				    log->index ? log->index->nr_entries : 0,
+				    err);
+	if (rc)
+		return rc;
+	do
+		rc = platter_log_next(c, &e, err);
+	while (!rc);
+	*end = c->stop;
+	platter_log_cursor_free(c);
+	return rc < 0 ? rc : 0;
 }

@@ -64,12 +64,25 @@ static bool layer_of(const struct sweep *s, uint64_t i, struct layer *layer)
 	return layer->entry != UINT32_MAX;
 }
 
+/* An older layer under a younger one that reaches as far is never seen. */
+static bool is_hidden(const struct sweep *s, const struct layer *layer)
+{
+	struct layer top;
+
+	if (!s->heap.nr)
+		return false;
+	youngest(s, &top);
+	return top.entry > layer->entry && top.end >= layer->end;
+}
+
 static int meet(void *arg, uint64_t extent)
 {
 	struct sweep *s = arg;
 	struct layer layer;
 
-	return layer_of(s, extent, &layer) ? push(s, &layer) : 0;
+	if (!layer_of(s, extent, &layer) || is_hidden(s, &layer))
+		return 0;
+	return push(s, &layer);
 }
 
 /* Take in the extents that start at or before `sector`. */

@@ -6,6 +6,7 @@
 #ifndef PLT_WLOG_WLOG_H
 #define PLT_WLOG_WLOG_H
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -15,6 +16,23 @@
 #include "wlog/format.h"
 
 struct plt_wlog_index;
+
+/* Why a walk over the entries ended. */
+enum plt_wlog_stop_kind {
+	PLT_WLOG_STOP_NONE,
+	PLT_WLOG_STOP_EOF,	/* exactly at the end of the storage */
+	PLT_WLOG_STOP_ZERO,	/* a header of zeros: nothing written yet */
+	PLT_WLOG_STOP_END_MARK,	/* the kernel closed the log here */
+	PLT_WLOG_STOP_TORN,	/* an entry that runs past the end */
+	PLT_WLOG_STOP_NOT_ENTRY,	/* bytes that are no entry header */
+};
+
+struct plt_wlog_stop {
+	enum plt_wlog_stop_kind kind;
+	uint64_t number;	/* of the entry that is not there */
+	uint64_t offset;	/* bytes into the log */
+	char text[144];		/* the reason, for people */
+};
 
 /* An open log. Immutable but for `summary` and `index`: see <platter/log.h>. */
 struct platter_log {
@@ -34,6 +52,8 @@ struct platter_log {
 	struct platter_log_problem *problems;	/* of `summary` */
 	size_t nr_problems, room_problems;
 	struct plt_wlog_index *index;	/* once built or loaded */
+	pthread_mutex_t end_lock;	/* guards `end` */
+	struct plt_wlog_stop end;	/* once some cursor has reached it */
 };
 
 /* A log on a node that is open already and stays the caller's. */
@@ -43,22 +63,6 @@ int plt_wlog_open(struct platter_log **out, struct platter_context *ctx,
 		  struct platter_error *err) PLATTER_MUST_CHECK;
 
 /* ---- reader.c: headers ---- */
-
-/* Why a walk over the entries ended. */
-enum plt_wlog_stop_kind {
-	PLT_WLOG_STOP_NONE,
-	PLT_WLOG_STOP_EOF,	/* exactly at the end of the storage */
-	PLT_WLOG_STOP_ZERO,	/* a header of zeros: nothing written yet */
-	PLT_WLOG_STOP_END_MARK,	/* the kernel closed the log here */
-	PLT_WLOG_STOP_TORN,	/* an entry that runs past the end */
-	PLT_WLOG_STOP_NOT_ENTRY,	/* bytes that are no entry header */
-};
-
-struct plt_wlog_stop {
-	enum plt_wlog_stop_kind kind;
-	uint64_t offset;	/* bytes into the log */
-	char text[144];		/* the reason, for people */
-};
 
 /*
  * Headers are read through a window: one sector where entries are large and
@@ -75,7 +79,7 @@ struct platter_log_cursor {
 	uint8_t *buf;		/* PLT_WLOG_WINDOW bytes */
 	uint64_t buf_offset;
 	size_t buf_len;
-	bool dense;		/* the last step stayed near: read ahead */
+	size_t ahead;		/* bytes to read next; 0 = a header */
 	bool last_ext;		/* the last entry carries platter's extension */
 };
 
@@ -92,6 +96,9 @@ int plt_wlog_decode(const struct platter_log *log, const uint8_t *hdr,
 int plt_wlog_entry_at(struct platter_log *log, uint64_t offset,
 		      uint64_t number, uint8_t *hdr,
 		      struct platter_log_entry *entry,
+		      struct platter_error *err) PLATTER_MUST_CHECK;
+/* Why and where the log ends; walks it only if nobody has been there yet. */
+int plt_wlog_find_end(struct platter_log *log, struct plt_wlog_stop *end,
 		      struct platter_error *err) PLATTER_MUST_CHECK;
 /* Bytes of a header that are looked at. */
 size_t plt_wlog_header_bytes(const struct platter_log *log);
@@ -165,7 +172,8 @@ static inline uint64_t plt_wlog_extent_end(const struct plt_wlog_index *ix,
 uint64_t plt_wlog_index_lower_bound(const struct plt_wlog_index *ix,
 				    uint64_t sector);
 /*
- * Call `fn` for each extent that starts before `sector` and ends behind it.
+ * Call `fn` for each extent that starts before `sector` and ends behind it,
+ * the last in the index first: of one start that is the longest.
  * A non-zero return stops the walk and is returned.
  */
 int plt_wlog_index_stab(const struct plt_wlog_index *ix, uint64_t sector,

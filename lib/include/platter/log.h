@@ -135,8 +135,9 @@ int platter_log_scan(struct platter_log *log,
 
 /*
  * Whether the log breaks off before its end: 1 with the place and the reason
- * in *problem, 0 when all its entries could be read. Costs the reading of two
- * headers when there is an index, and else of all of them.
+ * in *problem, 0 when all its entries could be read. Costs nothing once a
+ * cursor has reached the end, the reading of two headers when there is an
+ * index, and else of all of them.
  */
 int platter_log_end(struct platter_log *log,
 		    struct platter_log_problem *problem,
