@@ -3,8 +3,8 @@
  * `platter log list`: the entries of a log, one a line.
  *
  * Entries stream from the log to the printer, so ten million of them need no
- * more memory than one. For the same reason --to end is not looked up: it is
- * where the entries run out.
+ * more memory than one. Without --to the end is not looked up, which would be a
+ * pass of its own: it is where the entries run out.
  */
 #include "cmd.h"
 
@@ -168,8 +168,10 @@ static int run(struct cmd *cmd, void *options_, struct platter_error *err)
 	int rc;
 
 	rc = cmd_log_open(cmd, &o->log, cmd->args[0], &log, err);
-	if (!rc && (o->points.from || o->points.to))
+	if (!rc && o->points.to)
 		rc = cmd_points_resolve(&o->points, log, &from, &to, err);
+	else if (!rc && o->points.from)
+		rc = platter_log_point(log, o->points.from, &from, err);
 	if (!rc)
 		rc = cmd_printer(cmd, o->output.kind, &out, err);
 	if (rc)

@@ -11,6 +11,7 @@ _platter()
 
 	# bash splits words at "=" and ":"; platter does not. A backslash in
 	# front of a blank keeps a word together.
+	# shellcheck disable=SC2162 # that is what backslashes are for
 	read -a words <<<"$line"
 	[[ $line == *[!\\][[:blank:]] ]] && words+=("")
 	words=("${words[@]//[\"\']/}")

@@ -301,3 +301,16 @@ in_fish()
 	in_fish 'platter replay log disk --base=folder/d'
 	assert_output --base=folder/disk.raw
 }
+
+# --- installation ---------------------------------------------------------
+
+@test "make install installs each shell's script" {
+	env -u MAKEFLAGS -u MFLAGS make -s -C "$top_builddir" \
+		DESTDIR="$BATS_TEST_TMPDIR/root" \
+		install-dist_bashcompletionDATA \
+		install-dist_zshcompletionDATA install-dist_fishcompletionDATA
+	run find root -type f -printf '%f\n'
+	assert_line platter.bash
+	assert_line _platter
+	assert_line platter.fish
+}

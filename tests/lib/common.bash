@@ -34,6 +34,7 @@ complained()
 {
 	# shellcheck disable=SC2154 # set by run
 	assert_equal "${#stderr_lines[@]}" 1
+	# shellcheck disable=SC2154
 	if [[ $stderr != 'platter: '*"$1"* ]]; then
 		fail "'$1' is not in: $stderr"
 	fi
@@ -74,6 +75,7 @@ byte_at()
 # put FILE OFFSET HEX: changes bytes in place.
 put()
 {
+	# shellcheck disable=SC2001
 	printf '%b' "$(sed 's/../\\x&/g' <<<"$3")" |
 		dd of="$1" bs=1 seek="$2" conv=notrunc status=none
 }
@@ -81,6 +83,7 @@ put()
 # log_file NAME OUT: unpacks one of the shipped logs.
 log_file()
 {
+	# shellcheck disable=SC2154 # set by run-bats
 	xz -dc "$top_srcdir/tests/images/write-logs/$1.dmlw.xz" >"$2"
 }
 
