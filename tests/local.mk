@@ -32,12 +32,15 @@ unit_tests = \
 	%D%/unit/out-printer \
 	%D%/unit/out-progress \
 	%D%/unit/out-random \
+	%D%/unit/wlog-damage \
 	%D%/unit/wlog-state
 
 # LLVMFuzzerTestOneInput() programs, run on every file of fuzz/corpus/NAME.
 # Each has its two lines below.
 fuzz_tests = \
 	%D%/fuzz/fuzz-log
+
+%C%_unit_wlog_damage_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/formats
 
 %C%_fuzz_fuzz_log_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/formats
 

@@ -12,59 +12,10 @@
 #include <string.h>
 
 #include <platter/platter.h>
-#include <platter/sys/driver.h>
 
-#include "drivers.h"
+#include "memory.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static const uint8_t *input;
-static size_t input_size;
-
-static int memory_open(struct platter_image *img, struct platter_options *opts,
-		       struct platter_error *err)
-{
-	(void)err;
-	(void)platter_options_string(opts, "filename");
-	platter_image_set_size(img, input_size);
-	return 0;
-}
-
-static int memory_pread(struct platter_image *img, void *buf, size_t len,
-			uint64_t offset, struct platter_error *err)
-{
-	(void)img;
-	(void)err;
-	if (offset > input_size || len > input_size - offset)
-		abort();	/* a read beyond the file */
-	memcpy(buf, input + offset, len);
-	return 0;
-}
-
-static bool memory_claims(const char *filename)
-{
-	return !strcmp(filename, "input");
-}
-
-static const struct platter_option memory_options[] = {
-	{ "filename", "ignored" },
-	{ NULL, NULL },
-};
-
-static const struct platter_io_ops memory_io = { .pread = memory_pread };
-
-static const struct platter_driver memory_driver = {
-	.name = "memory",
-	.kind = PLATTER_DRIVER_PROTOCOL,
-	.options = memory_options,
-	.claims = memory_claims,
-	.open = memory_open,
-	.io = &memory_io,
-};
-
-static const struct platter_driver *const drivers[] = {
-	&plt_raw_driver, &plt_writelog_driver, &memory_driver,
-};
 
 static int count_version(struct platter_log_version_visitor *self,
 			 const struct platter_log_version *version,
@@ -157,10 +108,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct platter_context *ctx;
 
-	input = data;
-	input_size = size;
-	if (platter_context_new_with(&ctx, drivers,
-				     sizeof(drivers) / sizeof(drivers[0]),
+	memory_data = data;
+	memory_size = size;
+	if (platter_context_new_with(&ctx, memory_drivers, MEMORY_DRIVERS,
 				     NULL))
 		abort();
 	read_log(ctx);
