@@ -119,9 +119,12 @@ static int run_verb(struct cmd *cmd, const struct cmd_verb *verb, void *options)
 	/*
 	 * A closed pipe ends what only prints, as anywhere. What has files in
 	 * the making must not die of it: it ends with an error when it is done.
+	 * Nor of a limit on the size of files, which is an error like any.
 	 */
-	if (verb->flags & CMD_WRITES)
+	if (verb->flags & CMD_WRITES) {
 		signal(SIGPIPE, SIG_IGN);
+		signal(SIGXFSZ, SIG_IGN);
+	}
 
 	cmd->verb = verb;
 	rc = platter_context_new(&cmd->ctx, &err);
