@@ -271,6 +271,26 @@ error_t cmd_parse_log_flags(const struct argp_state *state, const char *arg,
 /* As a list of rows under `key`; people get a line each. */
 void cmd_log_problems(struct platter_printer *out, const char *key,
 		      const struct platter_log_summary *summary);
+/*
+ * The groups of a verb that reads a whole log. One without options of its own
+ * takes parser and children as they are, another CMD_CHILD_WHOLE_LOG.
+ */
+struct cmd_whole_log {
+	struct cmd_log log;
+	struct cmd_progress progress;
+	struct cmd_output output;
+};
+error_t cmd_whole_log_parse(int key, char *arg, struct argp_state *state);
+extern const struct argp_child cmd_whole_log_children[];
+extern const struct argp cmd_whole_log_argp;
+#define CMD_CHILD_WHOLE_LOG { .argp = &cmd_whole_log_argp }
+/* Open the log and read every header, with progress. The caller closes *log. */
+int cmd_log_scan(struct cmd *cmd, const struct cmd_whole_log *opts,
+		 const char *name, struct platter_log **log,
+		 const struct platter_log_summary **summary,
+		 struct platter_error *err) PLATTER_MUST_CHECK;
+/* -q, and nobody asked for data. */
+bool cmd_log_is_quiet(const struct cmd_whole_log *opts);
 /* Make the index ready, with a bar on a terminal. Before resolving points. */
 int cmd_log_prepare(struct cmd *cmd, struct platter_log *log,
 		    const struct cmd_progress *opts, enum platter_output kind,

@@ -2,40 +2,14 @@
 /* `platter log check`: is a log sound, and if not, how far can it be read? */
 #include "cmd.h"
 
-struct check_options {
-	struct cmd_log log;
-	struct cmd_progress progress;
-	struct cmd_output output;
-};
-
-static error_t parse(int key, char *arg, struct argp_state *state)
-{
-	struct check_options *o = state->input;
-
-	(void)arg;
-	if (key != ARGP_KEY_INIT)
-		return ARGP_ERR_UNKNOWN;
-	state->child_inputs[0] = &o->log;
-	state->child_inputs[1] = &o->progress;
-	state->child_inputs[2] = &o->output;
-	return 0;
-}
-
-static const struct argp_child children[] = {
-	CMD_CHILD_LOG,
-	CMD_CHILD_PROGRESS,
-	CMD_CHILD_OUTPUT,
-	{ 0 },
-};
-
 static const struct argp argp = {
-	.parser = parse,
+	.parser = cmd_whole_log_parse,
 	.args_doc = "LOG",
 	.doc = "Read every entry of a write log and list what is wrong with "
 	       "it.\v"
 	       "Exit codes: 0 sound, 1 damaged but readable up to the point "
 	       "stated, 2 unreadable.",
-	.children = children,
+	.children = cmd_whole_log_children,
 };
 
 static void print(struct platter_printer *out, const char *name,
@@ -66,26 +40,18 @@ static void print(struct platter_printer *out, const char *name,
 
 static int run(struct cmd *cmd, void *options, struct platter_error *err)
 {
-	struct check_options *o = options;
+	const struct cmd_whole_log *o = options;
 	struct platter_log *log cmd_auto_log = NULL;
 	const struct platter_log_summary *summary;
-	struct platter_progress *progress;
 	struct platter_printer *out;
 	int rc;
 
-	rc = cmd_log_open(cmd, &o->log, cmd->args[0], &log, err);
-	if (!rc)
-		rc = cmd_progress_start(cmd, &o->progress, o->output.kind,
-					&progress, err);
-	if (rc)
-		return rc;
-	rc = platter_log_scan(log, progress, &summary, err);
-	rc = cmd_progress_end(progress, rc);
+	rc = cmd_log_scan(cmd, o, cmd->args[0], &log, &summary, err);
 	if (!rc)
 		rc = cmd_printer(cmd, o->output.kind, &out, err);
 	if (rc)
 		return rc;
-	if (!o->progress.quiet || o->output.kind != PLATTER_OUTPUT_HUMAN)
+	if (!cmd_log_is_quiet(o))
 		print(out, platter_log_name(log), summary);
 	return summary->damaged ? CMD_NO : CMD_OK;
 }
@@ -98,7 +64,7 @@ const struct cmd_verb cmd_log_check = {
 		"  platter log check disk.dmlw\n"
 		"  platter log check -q disk.dmlw || echo damaged\n",
 	.argp = &argp,
-	.options_size = sizeof(struct check_options),
+	.options_size = sizeof(struct cmd_whole_log),
 	.trouble = CMD_TROUBLE,
 	.run = run,
 };

@@ -3,9 +3,7 @@
 #include "cmd.h"
 
 struct index_options {
-	struct cmd_log log;
-	struct cmd_progress progress;
-	struct cmd_output output;
+	struct cmd_whole_log whole;
 };
 
 static error_t parse(int key, char *arg, struct argp_state *state)
@@ -15,12 +13,10 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	(void)arg;
 	switch (key) {
 	case ARGP_KEY_INIT:
-		state->child_inputs[0] = &o->log;
-		state->child_inputs[1] = &o->progress;
-		state->child_inputs[2] = &o->output;
+		state->child_inputs[0] = &o->whole;
 		return 0;
 	case ARGP_KEY_END:
-		if (o->log.index && !o->log.index[0])
+		if (o->whole.log.index && !o->whole.log.index[0])
 			return cmd_usage(state, "--index=none leaves nothing "
 					 "to do");
 		return 0;
@@ -30,9 +26,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 }
 
 static const struct argp_child children[] = {
-	CMD_CHILD_LOG,
-	CMD_CHILD_PROGRESS,
-	CMD_CHILD_OUTPUT,
+	CMD_CHILD_WHOLE_LOG,
 	{ 0 },
 };
 
@@ -52,17 +46,17 @@ static int run(struct cmd *cmd, void *options, struct platter_error *err)
 	struct platter_printer *out;
 	int rc;
 
-	rc = cmd_log_open(cmd, &o->log, cmd->args[0], &log, err);
+	rc = cmd_log_open(cmd, &o->whole.log, cmd->args[0], &log, err);
 	if (!rc)
-		rc = cmd_progress_start(cmd, &o->progress, o->output.kind,
-					&progress, err);
+		rc = cmd_progress_start(cmd, &o->whole.progress,
+					o->whole.output.kind, &progress, err);
 	if (rc)
 		return rc;
 	rc = platter_log_index_save(log, progress, err);
 	rc = cmd_progress_end(progress, rc);
-	if (rc || (o->progress.quiet && o->output.kind == PLATTER_OUTPUT_HUMAN))
+	if (rc || cmd_log_is_quiet(&o->whole))
 		return rc;
-	rc = cmd_printer(cmd, o->output.kind, &out, err);
+	rc = cmd_printer(cmd, o->whole.output.kind, &out, err);
 	if (rc)
 		return rc;
 	platter_out_map(out, NULL);

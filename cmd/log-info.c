@@ -2,39 +2,13 @@
 /* `platter log info`: all that one pass over a log's headers can tell. */
 #include "cmd.h"
 
-struct info_options {
-	struct cmd_log log;
-	struct cmd_progress progress;
-	struct cmd_output output;
-};
-
-static error_t parse(int key, char *arg, struct argp_state *state)
-{
-	struct info_options *o = state->input;
-
-	(void)arg;
-	if (key != ARGP_KEY_INIT)
-		return ARGP_ERR_UNKNOWN;
-	state->child_inputs[0] = &o->log;
-	state->child_inputs[1] = &o->progress;
-	state->child_inputs[2] = &o->output;
-	return 0;
-}
-
-static const struct argp_child children[] = {
-	CMD_CHILD_LOG,
-	CMD_CHILD_PROGRESS,
-	CMD_CHILD_OUTPUT,
-	{ 0 },
-};
-
 static const struct argp argp = {
-	.parser = parse,
+	.parser = cmd_whole_log_parse,
 	.args_doc = "LOG",
 	.doc = "Print what a write log holds: its entries, the disk they were "
 	       "written to, who wrote it, and every problem found.\v"
 	       "Exit codes: 0 done, 1 done but the log ends early, 2 trouble.",
-	.children = children,
+	.children = cmd_whole_log_children,
 };
 
 static void print_sizes(struct platter_printer *out, const char *name,
@@ -140,22 +114,14 @@ static void print_data(struct platter_printer *out, const char *name,
 
 static int run(struct cmd *cmd, void *options, struct platter_error *err)
 {
-	struct info_options *o = options;
+	const struct cmd_whole_log *o = options;
 	struct platter_error verdict = PLATTER_ERROR_INIT;
 	struct platter_log *log cmd_auto_log = NULL;
 	const struct platter_log_summary *summary;
-	struct platter_progress *progress;
 	struct platter_printer *out;
 	int rc;
 
-	rc = cmd_log_open(cmd, &o->log, cmd->args[0], &log, err);
-	if (!rc)
-		rc = cmd_progress_start(cmd, &o->progress, o->output.kind,
-					&progress, err);
-	if (rc)
-		return rc;
-	rc = platter_log_scan(log, progress, &summary, err);
-	rc = cmd_progress_end(progress, rc);
+	rc = cmd_log_scan(cmd, o, cmd->args[0], &log, &summary, err);
 	if (!rc)
 		rc = cmd_printer(cmd, o->output.kind, &out, err);
 	if (rc)
@@ -177,7 +143,7 @@ const struct cmd_verb cmd_log_info = {
 		"  platter log info disk.dmlw\n"
 		"  platter log info --output=json disk.dmlw | jq .entries\n",
 	.argp = &argp,
-	.options_size = sizeof(struct info_options),
+	.options_size = sizeof(struct cmd_whole_log),
 	.trouble = CMD_TROUBLE,
 	.run = run,
 };

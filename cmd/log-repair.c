@@ -5,9 +5,7 @@
 #define KEY_FORCE	CMD_KEY_FIRST
 
 struct repair_options {
-	struct cmd_log log;
-	struct cmd_progress progress;
-	struct cmd_output output;
+	struct cmd_whole_log whole;
 	bool force;
 };
 
@@ -24,9 +22,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	(void)arg;
 	switch (key) {
 	case ARGP_KEY_INIT:
-		state->child_inputs[0] = &o->log;
-		state->child_inputs[1] = &o->progress;
-		state->child_inputs[2] = &o->output;
+		state->child_inputs[0] = &o->whole;
 		return 0;
 	case KEY_FORCE:
 		o->force = true;
@@ -37,9 +33,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 }
 
 static const struct argp_child children[] = {
-	CMD_CHILD_LOG,
-	CMD_CHILD_PROGRESS,
-	CMD_CHILD_OUTPUT,
+	CMD_CHILD_WHOLE_LOG,
 	{ 0 },
 };
 
@@ -85,20 +79,18 @@ static int run(struct cmd *cmd, void *options_, struct platter_error *err)
 	struct platter_printer *out;
 	int rc;
 
-	rc = cmd_log_open(cmd, &o->log, cmd->args[0], &log, err);
+	rc = cmd_log_scan(cmd, &o->whole, cmd->args[0], &log, &summary, err);
 	if (!rc)
-		rc = cmd_progress_start(cmd, &o->progress, o->output.kind,
-					&progress, err);
+		rc = cmd_progress_start(cmd, &o->whole.progress,
+					o->whole.output.kind, &progress, err);
 	if (rc)
 		return rc;
-	rc = platter_log_scan(log, progress, &summary, err);
-	if (!rc)
-		rc = platter_log_repair(log, cmd->args[1], o->force, progress,
-					&result, err);
+	rc = platter_log_repair(log, cmd->args[1], o->force, progress,
+				&result, err);
 	rc = cmd_progress_end(progress, rc);
-	if (rc || (o->progress.quiet && o->output.kind == PLATTER_OUTPUT_HUMAN))
+	if (rc || cmd_log_is_quiet(&o->whole))
 		return rc;
-	rc = cmd_printer(cmd, o->output.kind, &out, err);
+	rc = cmd_printer(cmd, o->whole.output.kind, &out, err);
 	if (!rc)
 		print(out, cmd->args[1], &result, summary);
 	return rc;

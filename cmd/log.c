@@ -77,6 +77,55 @@ void cmd_log_problems(struct platter_printer *out, const char *key,
 	platter_out_end(out);
 }
 
+error_t cmd_whole_log_parse(int key, char *arg, struct argp_state *state)
+{
+	struct cmd_whole_log *o = state->input;
+
+	(void)arg;
+	if (key != ARGP_KEY_INIT)
+		return ARGP_ERR_UNKNOWN;
+	state->child_inputs[0] = &o->log;
+	state->child_inputs[1] = &o->progress;
+	state->child_inputs[2] = &o->output;
+	return 0;
+}
+
+const struct argp_child cmd_whole_log_children[] = {
+	CMD_CHILD_LOG,
+	CMD_CHILD_PROGRESS,
+	CMD_CHILD_OUTPUT,
+	{ 0 },
+};
+
+const struct argp cmd_whole_log_argp = {
+	.parser = cmd_whole_log_parse,
+	.children = cmd_whole_log_children,
+};
+
+int cmd_log_scan(struct cmd *cmd, const struct cmd_whole_log *opts,
+		 const char *name, struct platter_log **log,
+		 const struct platter_log_summary **summary,
+		 struct platter_error *err)
+{
+	struct platter_progress *progress;
+	int rc;
+
+	rc = cmd_log_open(cmd, &opts->log, name, log, err);
+	if (!rc)
+		rc = cmd_progress_start(cmd, &opts->progress,
+					opts->output.kind, &progress, err);
+	if (rc)
+		return rc;
+	return cmd_progress_end(progress, platter_log_scan(*log, progress,
+							   summary, err));
+}
+
+bool cmd_log_is_quiet(const struct cmd_whole_log *opts)
+{
+	return opts->progress.quiet &&
+	       opts->output.kind == PLATTER_OUTPUT_HUMAN;
+}
+
 int cmd_log_prepare(struct cmd *cmd, struct platter_log *log,
 		    const struct cmd_progress *opts, enum platter_output kind,
 		    struct platter_error *err)
