@@ -154,10 +154,7 @@ discarded_file()
 	discard 0 8589934592
 	write 5 1 fill=0x44
 	END
-	(
-		ulimit -v 400000
-		timeout 10 platter replay -q l new
-	)
+	bounded platter replay -q l new
 	assert_equal "$(stat -c %s new)" 4398046511104
 	(($(stat -c %b new) < 64))
 	assert_equal "$(byte_at new 2560 2)" 4444
@@ -609,10 +606,7 @@ absurd()
 		write 8 8 fill=0x22
 		END
 		told 1 .entries platter log info l
-		(
-			ulimit -v 400000
-			timeout 10 platter replay -q l new 2>err
-		) || [ "$count$?" = 21 ]
+		bounded platter replay -q l new 2>err || [ "$count$?" = 21 ]
 		run cmp new <(bytes_of 4096 021)
 		assert_success
 	done

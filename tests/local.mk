@@ -8,7 +8,8 @@ test_tools = \
 	%D%/tools/bitflip \
 	%D%/tools/hold-image \
 	%D%/tools/mklog \
-	%D%/tools/naive-replay
+	%D%/tools/naive-replay \
+	%D%/tools/peak-memory
 
 # cmocka programs.
 unit_tests = \

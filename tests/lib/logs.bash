@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # For the tests of write logs, on top of what all tests have.
 
-load lib/common
+load "$top_srcdir/tests/lib/common"
 
 # unpack NAME...: in setup_file(); $LOGS/NAME is then the shipped log.
 unpack()
@@ -43,6 +43,18 @@ told()
 	run json "$@"
 	assert_success
 	assert_output "$expected"
+}
+
+# bounded COMMAND...: in a minute, and 400 MB of address space where there is
+# no sanitizer, which takes all there is.
+bounded()
+{
+	(
+		if [ -z "${SANITIZERS:-}" ]; then
+			ulimit -v 400000
+		fi
+		exec timeout 60 "$@"
+	)
 }
 
 # bytes_of COUNT BYTE: COUNT bytes of that value, in octal.
