@@ -142,7 +142,7 @@ static int make_part(struct plt_newfile *nf, struct platter_error *err)
 			break;
 	}
 	if (fd < 0)
-		return plt_err_errno(err, -errno, "%s", nf->part);
+		return plt_err_errno(err, -errno, "%s: creating it", nf->path);
 	nf->made = true;
 	/* What replaces a private file is private from the start. */
 	if (nf->replaces && fchmod(fd, mode)) {

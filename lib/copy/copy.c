@@ -15,7 +15,9 @@
 #include "copy/copy.h"
 
 #include <inttypes.h>
+#include <pthread.h>
 #include <stdatomic.h>
+#include <string.h>
 #include <time.h>
 
 #include <platter/sys/driver.h>
@@ -48,13 +50,6 @@ enum {
 	SEG_ZERO,
 };
 
-/* Data that follows each other for the guest, on its way to the target. */
-struct gather {
-	uint8_t *buf;
-	uint64_t offset;
-	size_t len;
-};
-
 struct copier {
 	struct platter_image *src;
 	struct platter_image *dst;
@@ -63,6 +58,8 @@ struct copier {
 	struct plt_runner *run;
 	uint64_t skipped;		/* guest bytes no worker sees */
 	int64_t reported_ns;
+	bool one_writer;		/* take turns, with `turn` */
+	pthread_mutex_t turn;
 	_Atomic bool no_offload;	/* tried, and not supported */
 	_Atomic uint64_t written;
 	_Atomic uint64_t zeroed;
@@ -87,11 +84,10 @@ static int write_zeros(struct copier *c, uint64_t offset, uint64_t len,
 		       struct platter_error *err)
 {
 	unsigned int flags = c->opts->allocate ? 0 : PLATTER_ZERO_UNMAP;
-	int rc = 0;
 
-	if (c->opts->allocate || !c->opts->target_is_zero)
-		rc = platter_image_zero(c->dst, offset, len, flags, err);
-	return rc;
+	if (c->opts->target_is_zero && !c->opts->allocate)
+		return 0;
+	return platter_image_zero(c->dst, offset, len, flags, err);
 }
 
 /* Bytes from `offset` to the next multiple of `unit`, at most `len`. */
@@ -145,52 +141,60 @@ static int write_chunk(struct copier *c, const uint8_t *buf, size_t len,
 	return write_data(c, buf + begin, len - begin, offset + begin, err);
 }
 
-static int write_gathered(struct copier *c, struct gather *g,
-			  struct platter_error *err)
+static int read_segment(struct copier *c, const struct plt_segment *seg,
+			void *buf, struct platter_error *err)
 {
-	size_t len = g->len;
-
-	g->len = 0;
-	return len ? write_chunk(c, g->buf, len, g->offset, err) : 0;
+	if (seg->file)
+		return platter_image_pread(seg->file, buf, seg->length,
+					   seg->host_offset, err);
+	return platter_image_pread(c->src, buf, seg->length, seg->offset, err);
 }
 
-/* At most a chunk, behind what was gathered or after writing that out. */
-static int read_data(struct copier *c, struct gather *g,
-		     const struct plt_segment *seg, struct platter_error *err)
+/* Put the data of a batch into the buffer, piece behind piece. */
+static int read_batch(struct copier *c, const struct plt_segment *segs,
+		      size_t nr, uint8_t *buf, struct platter_error *err)
 {
-	uint8_t *buf;
 	int rc = 0;
 
-	if (g->offset + g->len != seg->offset ||
-	    g->len + seg->length > PLT_CHUNK_MAX)
-		rc = write_gathered(c, g, err);
-	if (rc)
-		return rc;
-	if (!g->len)
-		g->offset = seg->offset;
-	buf = g->buf + g->len;
-	rc = seg->file ? platter_image_pread(seg->file, buf, seg->length,
-					     seg->host_offset, err) :
-			 platter_image_pread(c->src, buf, seg->length,
-					     seg->offset, err);
-	if (!rc)
-		g->len += seg->length;
+	for (size_t i = 0; i < nr && !rc && !plt_runner_stopped(c->run); i++) {
+		if (segs[i].kind != SEG_DATA)
+			continue;
+		rc = read_segment(c, &segs[i], buf, err);
+		buf += segs[i].length;
+	}
 	return rc;
 }
 
-/* What could not be copied by the kernel. */
-static int copy_rest(struct copier *c, struct gather *g,
-		     struct plt_segment seg, struct platter_error *err)
+/* The pieces that follow each other for the guest are written together. */
+static size_t adjoining(const struct plt_segment *segs, size_t nr, size_t *len)
 {
-	uint64_t end = seg.offset + seg.length;
+	size_t n = 1;
+
+	*len = segs[0].length;
+	while (n < nr && segs[n].kind == SEG_DATA &&
+	       segs[n].offset == segs[0].offset + *len)
+		*len += segs[n++].length;
+	return n;
+}
+
+static int write_batch(struct copier *c, const struct plt_segment *segs,
+		       size_t nr, const uint8_t *buf,
+		       struct platter_error *err)
+{
 	int rc = 0;
 
-	while (seg.offset < end && !rc) {
-		seg.length = up_to_multiple(seg.offset, end - seg.offset,
-					    PLT_CHUNK_MAX);
-		rc = read_data(c, g, &seg, err);
-		seg.offset += seg.length;
-		seg.host_offset += seg.length;
+	for (size_t i = 0; i < nr && !rc && !plt_runner_stopped(c->run);) {
+		const struct plt_segment *seg = &segs[i];
+		size_t len, n = 1;
+
+		if (seg->kind == SEG_ZERO) {
+			rc = write_zeros(c, seg->offset, seg->length, err);
+		} else if (seg->kind == SEG_DATA) {
+			n = adjoining(seg, nr - i, &len);
+			rc = write_chunk(c, buf, len, seg->offset, err);
+			buf += len;
+		}
+		i += n;
 	}
 	return rc;
 }
@@ -228,30 +232,58 @@ static int offload(struct copier *c, struct plt_segment *seg,
 	return 0;
 }
 
-static int copy_segment(struct copier *c, struct gather *g,
-			const struct plt_segment *seg,
-			struct platter_error *err)
+/* What the kernel could not copy. */
+static int copy_rest(struct copier *c, struct plt_segment seg, void *buf,
+		     struct platter_error *err)
 {
-	struct plt_segment rest = *seg;
+	uint64_t end = seg.offset + seg.length;
 	int rc = 0;
 
-	if (seg->kind == SEG_ZERO)
-		return write_zeros(c, seg->offset, seg->length, err);
-	if (seg->kind == SEG_OFFLOAD && !c->no_offload)
-		rc = offload(c, &rest, err);
-	return rc ? rc : copy_rest(c, g, rest, err);
+	while (seg.offset < end && !rc) {
+		seg.length = up_to_multiple(seg.offset, end - seg.offset,
+					    PLT_CHUNK_MAX);
+		rc = read_segment(c, &seg, buf, err);
+		if (!rc)
+			rc = write_chunk(c, buf, seg.length, seg.offset, err);
+		seg.offset += seg.length;
+		seg.host_offset += seg.length;
+	}
+	return rc;
+}
+
+static int offload_batch(struct copier *c, const struct plt_segment *segs,
+			 size_t nr, void *buf, struct platter_error *err)
+{
+	int rc = 0;
+
+	for (size_t i = 0; i < nr && !rc && !plt_runner_stopped(c->run); i++) {
+		struct plt_segment seg = segs[i];
+
+		if (seg.kind != SEG_OFFLOAD)
+			continue;
+		if (!c->no_offload)
+			rc = offload(c, &seg, err);
+		if (!rc)
+			rc = copy_rest(c, seg, buf, err);
+	}
+	return rc;
 }
 
 static int copy_batch(void *arg, const struct plt_segment *segs, size_t nr,
 		      void *buf, struct platter_error *err)
 {
 	struct copier *c = arg;
-	struct gather g = { .buf = buf };
-	int rc = 0;
+	int rc;
 
-	for (size_t i = 0; i < nr && !rc && !plt_runner_stopped(c->run); i++)
-		rc = copy_segment(c, &g, &segs[i], err);
-	return rc ? rc : write_gathered(c, &g, err);
+	rc = read_batch(c, segs, nr, buf, err);
+	if (rc)
+		return rc;
+	if (c->one_writer)
+		pthread_mutex_lock(&c->turn);
+	rc = write_batch(c, segs, nr, buf, err);
+	if (c->one_writer)
+		pthread_mutex_unlock(&c->turn);
+	return rc ? rc : offload_batch(c, segs, nr, buf, err);
 }
 
 /* ---- the walk ---- */
@@ -321,9 +353,11 @@ static int add_extent(struct copier *c, const struct platter_extent *ext,
 	if (seg.kind == SEG_ZERO && c->opts->target_is_zero &&
 	    !c->opts->allocate)
 		seg.kind = SEG_NONE;
-	if (seg.kind == SEG_NONE)
+	if (seg.kind == SEG_NONE) {
 		c->skipped += left;
-	while (seg.kind != SEG_NONE && left && !rc) {
+		return report(c, err);
+	}
+	while (left && !rc) {
 		seg.length = up_to_multiple(seg.offset, left,
 					    piece_unit(c, seg.kind));
 		rc = plt_runner_add(c->run, &seg,
@@ -353,8 +387,6 @@ static int walk(struct copier *c, struct platter_error *err)
 		if (rc)
 			break;
 		rc = add_extent(c, &ext, err);
-		if (!rc)
-			rc = report(c, err);
 		offset += ext.length;
 	}
 	return rc ? rc : plt_runner_finish(c->run, err);
@@ -372,6 +404,22 @@ static int check_range(const struct platter_image *img,
 			   " reach beyond its end at %" PRIu64,
 			   platter_image_name(img), opts->length,
 			   opts->offset, size);
+}
+
+/*
+ * File systems let one thread at a time write to the cache of a file, and the
+ * others spin for it. Taking turns lets them read instead.
+ */
+static bool wants_one_writer(struct platter_image *dst)
+{
+	struct platter_image *file;
+	uint64_t host;
+
+	if (dst->cache == PLATTER_CACHE_NONE ||
+	    dst->cache == PLATTER_CACHE_DIRECTSYNC)
+		return false;
+	file = plt_image_plain(dst, 0, 1, &host);
+	return file && !strcmp(file->drv->name, "file");
 }
 
 /* The largest power of two up to what the caller calls a run. */
@@ -393,6 +441,8 @@ int plt_copy(struct platter_image *src, struct platter_image *dst,
 		.dst = dst,
 		.opts = opts,
 		.granule = detection_granule(opts->sparse_size),
+		.one_writer = wants_one_writer(dst),
+		.turn = PTHREAD_MUTEX_INITIALIZER,
 	};
 	int rc = check_range(src, opts, err);
 

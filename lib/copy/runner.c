@@ -121,27 +121,38 @@ static int submit(struct plt_runner *run, struct platter_error *err)
 	return rc ? plt_pool_wait(run->pool, err) : 0;
 }
 
+static int new_batch(struct plt_runner *run, struct platter_error *err)
+{
+	struct batch *batch = malloc(sizeof(*batch));
+
+	if (!batch)
+		return plt_err_nomem(err, sizeof(*batch));
+	batch->run = run;
+	batch->nr = 0;
+	batch->bytes = 0;
+	batch->length = 0;
+	run->batch = batch;
+	return 0;
+}
+
 int plt_runner_add(struct plt_runner *run, const struct plt_segment *seg,
 		   uint64_t bytes, struct platter_error *err)
 {
 	struct batch *batch = run->batch;
+	int rc = 0;
 
-	if (!batch) {
-		batch = malloc(sizeof(*batch));
-		if (!batch)
-			return plt_err_nomem(err, sizeof(*batch));
-		batch->run = run;
-		batch->nr = 0;
-		batch->bytes = 0;
-		batch->length = 0;
-		run->batch = batch;
-	}
+	if (batch && (batch->nr == BATCH_SEGMENTS ||
+		      batch->bytes + bytes > BATCH_BYTES))
+		rc = submit(run, err);
+	if (!rc && !run->batch)
+		rc = new_batch(run, err);
+	if (rc)
+		return rc;
+	batch = run->batch;
 	batch->segs[batch->nr++] = *seg;
 	batch->bytes += bytes;
 	batch->length += seg->length;
-	if (batch->nr < BATCH_SEGMENTS && batch->bytes < BATCH_BYTES)
-		return 0;
-	return submit(run, err);
+	return 0;
 }
 
 int plt_runner_finish(struct plt_runner *run, struct platter_error *err)

@@ -40,8 +40,9 @@ int plt_runner_new(struct plt_runner **out, unsigned int workers,
 			       struct platter_error *err),
 		   void *arg, struct platter_error *err) PLATTER_MUST_CHECK;
 /*
- * Queue a segment; `bytes` of it are read or written, and decide when a batch
- * is full. Once a worker has failed, returns that error with its message.
+ * Queue a segment; `bytes` of it are read or written. A batch of more than one
+ * segment has at most PLT_CHUNK_MAX of those. Once a worker has failed, returns
+ * that error with its message.
  */
 int plt_runner_add(struct plt_runner *run, const struct plt_segment *seg,
 		   uint64_t bytes, struct platter_error *err)

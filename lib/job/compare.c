@@ -44,7 +44,7 @@ struct comparer {
 	_Atomic uint64_t stop;		/* lowest offset with either of: */
 	pthread_mutex_t lock;		/* guards those below */
 	uint64_t content;		/* lowest difference found */
-	uint64_t unreadable;		/* lowest chunk that could not be read */
+	uint64_t unreadable;		/* lowest that cannot be read */
 	int rc;
 	struct platter_error error;
 };

@@ -137,7 +137,8 @@ static int open_existing(struct plt_target *t, struct platter_context *ctx,
 	int rc;
 
 	*t = (struct plt_target){ .is_zero = opts->target_is_zero };
-	if (!opts->target_image_opts && plt_image_uses_path(src, opts->target))
+	if (!opts->target_image_opts &&
+	    plt_image_uses_path(src, plt_target_path(opts->target)))
 		return is_the_source(opts->target, err);
 	rc = platter_image_open(&t->img, ctx, opts->target, &open_opts, err);
 	if (!rc && plt_image_shares_file(src, t->img))
@@ -150,8 +151,9 @@ static int open_created(struct plt_target *t, struct platter_context *ctx,
 			const struct platter_convert_options *opts,
 			struct platter_error *err)
 {
+	const char *path = plt_target_path(opts->target);
 	const struct plt_target_options target = {
-		.path = opts->target,
+		.path = path,
 		.size = platter_image_size(src),
 		.flags = opts->open_flags,
 		.cache = opts->target_cache,
@@ -164,11 +166,11 @@ static int open_created(struct plt_target *t, struct platter_context *ctx,
 	if (!rc)
 		rc = parse_options(opts, &how, err);
 	if (!rc)
-		rc = plt_target_look(opts->target, &kind, err);
+		rc = plt_target_look(path, &kind, err);
 	if (rc)
 		return rc;
-	if (plt_image_uses_path(src, opts->target))
-		return is_the_source(opts->target, err);
+	if (plt_image_uses_path(src, path))
+		return is_the_source(path, err);
 	if (kind == PLT_TARGET_DEVICE)
 		return plt_target_open(t, ctx, &target, err);
 	rc = plt_target_make(t, ctx, &target, err);

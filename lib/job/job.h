@@ -38,6 +38,8 @@ struct plt_target_options {
 	bool refuse_magic;
 };
 
+/* The path in "path", "file:path" or "host_device:path". */
+const char *plt_target_path(const char *name);
 /* -EINVAL for anything but a regular file, a block device or nothing. */
 int plt_target_look(const char *path, enum plt_target_kind *kind,
 		    struct platter_error *err) PLATTER_MUST_CHECK;

@@ -46,6 +46,7 @@ struct replay {
 	struct platter_log *log;
 	const struct platter_replay_options *opts;
 	struct platter_replay_result *result;
+	const char *path;		/* of the target */
 	struct platter_image *base;	/* or NULL */
 	struct plt_wlog_state state;	/* between the points */
 	struct plt_wlog_state before;	/* no entry: the base alone */
@@ -104,7 +105,7 @@ static int check_points(const struct replay *r, struct platter_error *err)
 
 static int check_target_name(const struct replay *r, struct platter_error *err)
 {
-	const char *path = r->opts->target;
+	const char *path = r->path;
 	const char *format = r->opts->target_format;
 
 	if (format && strcmp(format, PLT_FORMAT_FALLBACK))
@@ -197,7 +198,7 @@ static int open_in_place(struct replay *r,
 static int open_target(struct replay *r, struct platter_error *err)
 {
 	struct plt_target_options target = {
-		.path = r->opts->target,
+		.path = r->path,
 		.size = r->size,
 		.flags = r->opts->open_flags,
 		.cache = r->opts->target_cache,
@@ -269,7 +270,7 @@ static int prepare(struct replay *r, struct platter_error *err)
 	if (!rc)
 		rc = check_points(r, err);
 	if (!rc)
-		rc = plt_target_look(r->opts->target, &r->kind, err);
+		rc = plt_target_look(r->path, &r->kind, err);
 	if (!rc)
 		rc = open_base(r, err);
 	if (!rc)
@@ -360,7 +361,7 @@ static int verify_part(struct replay *r, const struct part *part,
 	if (result.verdict != PLATTER_COMPARE_SAME)
 		return plt_err_set(err, -EIO, "%s: differs from the log at "
 				   "offset %" PRIu64 " after it was written",
-				   r->opts->target, result.offset);
+				   r->path, result.offset);
 	return 0;
 }
 
@@ -400,6 +401,7 @@ int platter_replay(struct platter_context *ctx, struct platter_log *log,
 		.log = log,
 		.opts = opts,
 		.result = result,
+		.path = plt_target_path(opts->target),
 	};
 	int rc;
 

@@ -13,9 +13,23 @@
 #include <sys/stat.h>
 
 #include "base/error.h"
+#include "base/mem.h"
 #include "base/newfile.h"
 #include "core/core.h"
 #include "job/job.h"
+
+const char *plt_target_path(const char *name)
+{
+	static const char *const prefixes[] = { "file:", "host_device:" };
+
+	for (size_t i = 0; i < PLT_ARRAY_SIZE(prefixes); i++) {
+		size_t len = strlen(prefixes[i]);
+
+		if (!strncmp(name, prefixes[i], len))
+			return name + len;
+	}
+	return name;
+}
 
 int plt_target_look(const char *path, enum plt_target_kind *kind,
 		    struct platter_error *err)

@@ -129,6 +129,7 @@ static void only_differences_before_a_bad_place_are_told(void **state)
 	for (int i = 0; i < 20; i++)
 		assert_differs(4, (9 << 20) - 1);
 	in_a->bad_read = 5 << 20;
+	in_b->bad_read = 6 << 20;
 	for (int i = 0; i < 20; i++) {
 		assert_int_equal(platter_compare(a, b, &opts, &result, &err),
 				 -EIO);

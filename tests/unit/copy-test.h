@@ -4,6 +4,7 @@
  *
  * store: a protocol that knows for each unit of 512 bytes whether it is data
  *	or a hole, counts what is done to it and can fail where it is told to.
+ * invert: a filter that turns over every bit it reads.
  * layer: a format over a store whose units lie there in any order, or are
  *	zero, or shine through from a backing image.
  */
@@ -25,10 +26,12 @@
 struct store {
 	uint8_t *data;
 	char *kind;			/* of each unit: D or Z */
-	uint64_t bad_read, bad_write;	/* a request over this offset fails */
+	/* A request over this offset fails. */
+	uint64_t bad_read, bad_write, bad_offload;
 	bool solid;			/* cannot zero */
+	uint64_t offload;		/* bytes copied in a call, 0 = none */
 	_Atomic uint64_t reads, writes, zeros, zero_reads;
-	_Atomic uint64_t bytes_written;
+	_Atomic uint64_t bytes_written, offloaded;
 };
 
 static inline bool touches(uint64_t bad, uint64_t offset, uint64_t len)
@@ -100,11 +103,28 @@ static int store_extent(struct platter_image *img, uint64_t offset,
 	return 0;
 }
 
+static int store_copy_range(struct platter_image *src, uint64_t src_offset,
+			    struct platter_image *dst, uint64_t dst_offset,
+			    uint64_t len, uint64_t *copied,
+			    struct platter_error *err)
+{
+	struct store *from = platter_image_state(src);
+	struct store *to = platter_image_state(dst);
+
+	if (to->offload < UNIT || touches(to->bad_offload, dst_offset, len))
+		return -ENOTSUP;
+	*copied = PLT_MIN(len, to->offload);
+	to->offloaded += *copied;
+	return store_pwrite(dst, from->data + src_offset, *copied, dst_offset,
+			    err);
+}
+
 static const struct platter_io_ops store_ops = {
 	.pread = store_pread,
 	.pwrite = store_pwrite,
 	.zero = store_zero,
 	.extent = store_extent,
+	.copy_range = store_copy_range,
 };
 
 static void store_close(struct platter_image *img)
@@ -141,6 +161,7 @@ new_store(struct platter_context *ctx, uint64_t size, const char *name)
 	memset(s->kind, 'Z', size / UNIT + 2);
 	s->bad_read = NEVER;
 	s->bad_write = NEVER;
+	s->bad_offload = NEVER;
 	return img;
 }
 
@@ -163,6 +184,46 @@ static inline void fill_store(struct platter_image *img, uint64_t *seed,
 							rnd(seed) % 255;
 		u += n;
 	}
+}
+
+/* ---- invert ---- */
+
+static int invert_pread(struct platter_image *img, void *buf, size_t len,
+			uint64_t offset, struct platter_error *err)
+{
+	struct platter_image *below = *(struct platter_image **)img->state;
+	uint8_t *p = buf;
+	int rc = platter_image_pread(below, buf, len, offset, err);
+
+	for (size_t i = 0; i < len; i++)
+		p[i] = ~p[i];
+	return rc;
+}
+
+static const struct platter_io_ops invert_ops = {
+	.pread = invert_pread,
+};
+
+static const struct platter_driver invert_driver = {
+	.name = "invert",
+	.kind = PLATTER_DRIVER_FILTER,
+	.state_size = sizeof(struct platter_image *),
+	.io = &invert_ops,
+};
+
+/* Over `below`, which it takes. */
+static inline struct platter_image *
+new_invert(struct platter_context *ctx, struct platter_image *below)
+{
+	struct platter_error err = PLATTER_ERROR_INIT;
+	struct platter_image *img;
+
+	assert_ok(plt_image_new(&img, ctx, &invert_driver, "invert", &err),
+		  &err);
+	assert_ok(plt_image_add_child(img, "file", below, &err), &err);
+	platter_image_set_size(img, platter_image_size(below));
+	*(struct platter_image **)img->state = below;
+	return img;
 }
 
 /* ---- layer ---- */

@@ -98,7 +98,7 @@ struct platter_replay_options {
 struct platter_replay_result {
 	uint64_t entries;	/* entries between the two points */
 	uint64_t written;	/* bytes of data written to the target */
-	uint64_t zeroed;	/* bytes zeroed for discards */
+	uint64_t zeroed;	/* bytes of discards, and of data left a hole */
 	uint64_t flushes;	/* issued, in order only */
 	uint64_t target_size;	/* bytes */
 	bool created;		/* the target did not exist, or was replaced */
