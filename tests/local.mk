@@ -33,6 +33,7 @@ unit_tests = \
 	%D%/unit/out-printer \
 	%D%/unit/out-progress \
 	%D%/unit/out-random \
+	%D%/unit/replay-verify \
 	%D%/unit/wlog-damage \
 	%D%/unit/wlog-state
 
@@ -41,6 +42,7 @@ unit_tests = \
 fuzz_tests = \
 	%D%/fuzz/fuzz-log
 
+%C%_unit_replay_verify_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/formats
 %C%_unit_wlog_damage_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/formats
 
 %C%_fuzz_fuzz_log_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/formats
