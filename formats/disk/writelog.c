@@ -121,7 +121,9 @@ static int open_moment(struct platter_image *img, struct platter_options *opts,
 		rc = platter_log_index(w->log, NULL, err);
 	if (!rc)
 		rc = choose_points(img, opts, err);
-	return rc ? rc : choose_size(img, opts, err);
+	if (!rc)
+		rc = choose_size(img, opts, err);
+	return rc ? rc : plt_wlog_resume_new(&w->state.resume, err);
 }
 
 static int writelog_open(struct platter_image *img,
@@ -149,6 +151,7 @@ static void writelog_close(struct platter_image *img)
 {
 	struct writelog *w = platter_image_state(img);
 
+	plt_wlog_resume_free(w->state.resume);
 	platter_log_close(w->log);
 }
 

@@ -8,9 +8,12 @@
  * ascending order from the index, so a whole device costs one pass and the
  * output is in the order a disk likes best.
  *
- * Every call is a sweep of its own that starts from the extents over its first
- * sector. Nothing is kept between calls, so any number of threads may ask.
+ * A call starts from the extents over its first sector. Finding them can mean
+ * looking at most of the index where extents lie over one another, so a state
+ * may keep the last sweep for the call that goes on where it stopped. A thread
+ * takes it away while it uses it; another one starts a sweep of its own.
  */
+#include <pthread.h>
 #include <string.h>
 
 #include "base/error.h"
@@ -33,12 +36,16 @@ struct sweep {
 	struct platter_error *err;
 };
 
+/* What is older and ends sooner than the new layer will not be seen again. */
 static int push(struct sweep *s, const struct layer *layer)
 {
 	const struct plt_heap_item item = {
 		.key = ~layer->entry, .a = layer->end, .b = layer->extent,
 	};
 
+	while (s->heap.nr && s->heap.item[0].key > item.key &&
+	       s->heap.item[0].a <= item.a)
+		plt_heap_pop(&s->heap);
 	return plt_heap_push(&s->heap, &item, s->err);
 }
 
@@ -198,6 +205,86 @@ static void clip(struct plt_wlog_segment *segs, size_t count, uint64_t offset,
 		last->length = end - last->start;
 }
 
+/* ---- going on where the last call stopped ---- */
+
+struct plt_wlog_resume {
+	pthread_mutex_t lock;		/* guards all below */
+	bool valid;
+	uint64_t pos;			/* log sector */
+	uint64_t next;
+	struct plt_heap heap;
+};
+
+int plt_wlog_resume_new(struct plt_wlog_resume **out, struct platter_error *err)
+{
+	*out = plt_calloc(1, sizeof(**out), err);
+	if (!*out)
+		return -ENOMEM;
+	pthread_mutex_init(&(*out)->lock, NULL);
+	return 0;
+}
+
+void plt_wlog_resume_free(struct plt_wlog_resume *resume)
+{
+	if (!resume)
+		return;
+	plt_heap_clear(&resume->heap);
+	pthread_mutex_destroy(&resume->lock);
+	free(resume);
+}
+
+static bool take_over(struct sweep *s, uint64_t pos)
+{
+	struct plt_wlog_resume *r = s->state->resume;
+
+	if (!r)
+		return false;
+	PLT_LOCK_SCOPE(&r->lock);
+	if (!r->valid || r->pos != pos)
+		return false;
+	s->next = r->next;
+	s->heap = r->heap;
+	r->heap = (struct plt_heap){ .nr = 0 };
+	r->valid = false;
+	return true;
+}
+
+static void leave(struct sweep *s, uint64_t pos)
+{
+	struct plt_wlog_resume *r = s->state->resume;
+	struct plt_heap unused = s->heap;
+
+	if (r) {
+		PLT_LOCK_SCOPE(&r->lock);
+
+		unused = r->heap;
+		r->heap = s->heap;
+		r->next = s->next;
+		r->pos = pos;
+		r->valid = true;
+	}
+	plt_heap_clear(&unused);
+}
+
+static int start(struct sweep *s, uint64_t pos)
+{
+	if (take_over(s, pos))
+		return 0;
+	s->next = plt_wlog_index_lower_bound(s->ix, pos);
+	return plt_wlog_index_stab(s->ix, pos, meet, s);
+}
+
+/* Make one segment of two where nobody cares who discarded which part. */
+static bool merge(struct plt_wlog_segment *last,
+		  const struct plt_wlog_segment *seg)
+{
+	if (last->kind != PLT_WLOG_ZERO || seg->kind != PLT_WLOG_ZERO)
+		return false;
+	last->length += seg->length;
+	last->entry = PLT_MAX(last->entry, seg->entry);
+	return true;
+}
+
 int plt_wlog_state_map(const struct plt_wlog_state *state, uint64_t offset,
 		       uint64_t len, struct plt_wlog_segment *segs,
 		       size_t *count, struct platter_error *err)
@@ -212,13 +299,17 @@ int plt_wlog_state_map(const struct plt_wlog_state *state, uint64_t offset,
 	size_t n = 0;
 	int rc;
 
-	s.next = plt_wlog_index_lower_bound(s.ix, pos);
-	rc = plt_wlog_index_stab(s.ix, pos, meet, &s);
-	while (!rc && pos < end && n < *count)
-		rc = step(&s, &pos, end, &segs[n++]);
-	plt_heap_clear(&s.heap);
-	if (rc)
+	rc = start(&s, pos);
+	while (!rc && pos < end && n < *count) {
+		rc = step(&s, &pos, end, &segs[n]);
+		if (!rc && !(n && merge(&segs[n - 1], &segs[n])))
+			n++;
+	}
+	if (rc) {
+		plt_heap_clear(&s.heap);
 		return rc;
+	}
+	leave(&s, pos);
 	clip(segs, n, offset, offset + len);
 	*count = n;
 	return 0;

@@ -69,6 +69,13 @@ static int view_map(struct platter_image *img, uint64_t offset, uint64_t len,
 					maps, count, err);
 }
 
+static void view_close(struct platter_image *img)
+{
+	struct view *view = platter_image_state(img);
+
+	plt_wlog_resume_free(view->state.resume);
+}
+
 static const struct platter_format_ops view_ops = {
 	.map = view_map,
 };
@@ -77,6 +84,7 @@ static const struct platter_driver view_driver = {
 	.name = "writelog",
 	.kind = PLATTER_DRIVER_FORMAT,
 	.state_size = sizeof(struct view),
+	.close = view_close,
 	.format = &view_ops,
 };
 
@@ -96,5 +104,8 @@ int plt_wlog_view(struct platter_image **out,
 	view->state = *state;
 	view->base = base;
 	platter_image_set_size(*out, size);
-	return 0;
+	rc = plt_wlog_resume_new(&view->state.resume, err);
+	if (rc)
+		platter_image_close(*out, NULL);
+	return rc;
 }

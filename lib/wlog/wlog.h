@@ -207,7 +207,7 @@ struct plt_wlog_segment {
 	uint64_t length;
 	enum plt_wlog_segment_kind kind;
 	uint64_t log_offset;	/* DATA: bytes into the log */
-	uint32_t entry;		/* DATA and ZERO: who wrote it */
+	uint32_t entry;		/* DATA: who wrote it; ZERO: the last who did */
 };
 
 /* The changes the entries in [from, to) make. */
@@ -215,12 +215,22 @@ struct plt_wlog_state {
 	struct platter_log *log;	/* with an index */
 	uint64_t from, to;
 	bool no_discard;	/* leave discards out */
+	struct plt_wlog_resume *resume;	/* or NULL: every call starts anew */
 };
+
+/*
+ * Where the last call for a state stopped. A walk along the device then goes
+ * on from there and does not look again for what lies over its next sector.
+ */
+int plt_wlog_resume_new(struct plt_wlog_resume **out, struct platter_error *err)
+	PLATTER_MUST_CHECK;
+void plt_wlog_resume_free(struct plt_wlog_resume *resume);  /* NULL is ok */
 
 /*
  * What [offset, offset + len) holds, as segments that follow each other from
  * `offset` on. *count is the room and then the number; at least one is filled,
- * the last may end early. Safe in any number of threads.
+ * the last may end early. Neighbours that are both zero are merged. Safe in
+ * any number of threads.
  */
 int plt_wlog_state_map(const struct plt_wlog_state *state, uint64_t offset,
 		       uint64_t len, struct plt_wlog_segment *segs,
