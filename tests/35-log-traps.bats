@@ -196,11 +196,11 @@ ranged()
 mixed_64k()
 {
 	mklog l <<-'END'
-	write 0 64 fill=0x11
+	write 0 64
 	discard 16 32
-	write 24 16 fill=0x22
+	write 24 16
 	discard 0 8
-	write 40 80 fill=0x33
+	write 40 80
 	discard 100 28
 	END
 }

@@ -448,6 +448,23 @@ hashes()
 	[ ! -e got ]
 }
 
+@test "--verify is content with every way of replaying" {
+	local how where
+
+	for how in '' --in-order --no-discard '--no-discard --in-order' \
+		'--from 30' '--from 30 --in-order' '-t none' '-m 16'; do
+		for where in '' "--base $LOGS/base" '--range 1000+70000' \
+			"--base $LOGS/base --range 1000+70000"; do
+			rm -f new
+			cp "$LOGS/base" target
+			succeeds platter replay -q --verify "$mixed" new \
+				$how $where
+			succeeds platter replay -q --verify "$mixed" target \
+				$how $where
+		done
+	done
+}
+
 # ---- targets ----
 
 @test "a target that is larger keeps what lies behind the log's disk" {
@@ -667,12 +684,23 @@ teardown()
 	assert_output "$(naive-replay --hash want)"
 }
 
+@test "an index from before the log was cut off is not used" {
+	cp "$mixed" l
+	touch -d '2024-01-01' l
+	platter log index -q l
+	truncate -s -1 l
+	touch -d '2024-01-01' l
+	ends_early platter replay -q l got
+	naive-replay "$mixed" want 119
+	assert_equal "$(naive-replay --hash got)" \
+		"$(naive-replay --hash want)"
+}
+
 @test "a damaged index is not used" {
 	local bit
 
 	naive-replay "$mixed" want all
 	cp "$mixed" l
-	touch -r l stamp
 	platter log index -q l
 	cp l.idx whole
 	for bit in $(bitflip --seed 5 --count 20 whole); do

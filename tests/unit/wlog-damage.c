@@ -212,6 +212,16 @@ static void check_bounds(const struct platter_log_entry *e)
 	assert_true(e->length <= memory_size - e->data_offset);
 }
 
+/* Data must never pass for a header, nor zeros between the real ones. */
+static void check_place(const struct sample *s,
+			const struct platter_log_entry *e)
+{
+	for (uint32_t i = 0; i < s->nr; i++)
+		if (s->entry[i].offset == e->offset)
+			return;
+	fail_msg("an entry at %u, where none is", (unsigned int)e->offset);
+}
+
 static uint64_t walk(const struct claim *c, struct platter_log *log)
 {
 	struct platter_error err = PLATTER_ERROR_INIT;
@@ -223,6 +233,7 @@ static uint64_t walk(const struct claim *c, struct platter_log *log)
 	while (platter_log_next(cursor, &e, &err) == 0) {
 		assert_int_equal(e.number, nr);
 		check_bounds(&e);
+		check_place(c->s, &e);
 		if (nr < c->sure)
 			check_entry(c->s, &e);
 		nr++;
