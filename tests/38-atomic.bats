@@ -34,24 +34,9 @@ milliseconds()
 	echo $((${now/./} / 1000))
 }
 
-# stopped SIGNAL COUNT FILES COMMAND...: COMMAND, which makes FILES, is run
-# COUNT times and ended by SIGNAL after a while, never the same. Each of FILES
-# is then not there or is as the whole run makes it; and the last run is whole.
-# Leaves in `cut_short` how often the signal came before the end.
-stopped()
+# The runs of stopped(), which holds the variables.
+stop_runs()
 {
-	local signal=$1 count=$2 name
-	local -a names=($3)
-	local -i i took code
-
-	shift 3
-	took=$(milliseconds)
-	"$@" >/dev/null 2>&1 || [ $? -eq 1 ]
-	took=$(($(milliseconds) - took + 4))
-	for name in "${names[@]}"; do
-		mv "$name" "$name.whole"
-	done
-	cut_short=0
 	for ((i = 0; i < count; i++)); do
 		code=0
 		# The shell has a word for each process that is killed.
@@ -73,6 +58,33 @@ stopped()
 			(($(wc -l <err) <= 1))
 		fi
 		rm -f "${names[@]}"
+	done
+}
+
+# stopped SIGNAL COUNT FILES COMMAND...: COMMAND, which makes FILES, is run
+# COUNT times and ended by SIGNAL after a while, never the same. Each of FILES
+# is then not there or is as the whole run makes it; and the last run is whole.
+# Leaves in `cut_short` how often the signal came before the end.
+stopped()
+{
+	local signal=$1 count=$2 name
+	local -a names=($3)
+	local -i i took code
+
+	shift 3
+	took=$(milliseconds)
+	"$@" >/dev/null 2>&1 || [ $? -eq 1 ]
+	took=$(($(milliseconds) - took + 4))
+	for name in "${names[@]}"; do
+		mv "$name" "$name.whole"
+	done
+	cut_short=0
+	# How long it takes changes with what else runs: if too few were cut
+	# short, sooner.
+	while ((took > 0)); do
+		stop_runs "$@"
+		((cut_short * 2 < count)) || break
+		took=$((took / 2))
 	done
 	"$@" >/dev/null 2>&1 || [ $? -eq 1 ]
 	for name in "${names[@]}"; do
