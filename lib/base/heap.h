@@ -10,7 +10,7 @@
 
 struct plt_heap_item {
 	uint64_t key;
-	uint64_t a, b;		/* the caller's */
+	uint64_t a;		/* the caller's */
 };
 
 /* All zero is an empty heap; item[0] is the first while nr > 0. */

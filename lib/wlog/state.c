@@ -36,11 +36,15 @@ struct sweep {
 	struct platter_error *err;
 };
 
-/* What is older and ends sooner than the new layer will not be seen again. */
+/*
+ * What is older and ends sooner than the new layer will not be seen again.
+ * Entries and extents are numbered in 32 bits: a log can put all of them here.
+ */
 static int push(struct sweep *s, const struct layer *layer)
 {
 	const struct plt_heap_item item = {
-		.key = ~layer->entry, .a = layer->end, .b = layer->extent,
+		.key = (UINT32_MAX - layer->entry) << 32 | layer->extent,
+		.a = layer->end,
 	};
 
 	while (s->heap.nr && s->heap.item[0].key > item.key &&
@@ -54,7 +58,9 @@ static void youngest(const struct sweep *s, struct layer *layer)
 	const struct plt_heap_item *item = &s->heap.item[0];
 
 	*layer = (struct layer){
-		.entry = ~item->key, .end = item->a, .extent = item->b,
+		.entry = UINT32_MAX - (item->key >> 32),
+		.extent = item->key & UINT32_MAX,
+		.end = item->a,
 	};
 }
 

@@ -81,3 +81,11 @@ setup()
 @test "map of a moment of ten million entries" {
 	within $indexed map --image-opts "driver=writelog,log=$long"
 }
+
+@test "replay of ten million discards, each within the one before" {
+	awk 'BEGIN {
+		for (n = 10000000; n; n--)
+			print "discard", 10000000 - n, 2 * n
+	}' | mklog --sector-size 64 nested
+	within $indexed replay nested new --verify
+}
