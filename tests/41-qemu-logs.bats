@@ -126,8 +126,8 @@ killed()
 
 	mkfifo commands
 	# Its words are to come when it has them, not when it ends.
-	stdbuf -o0 qemu-io -t "${cache:-writeback}" --image-opts "$recorder" <commands >said 2>&1 \
-		3>&- &
+	stdbuf -o0 qemu-io -t "${cache:-writeback}" --image-opts "$recorder" \
+		<commands >said 2>&1 3>&- &
 	io=$!
 	exec {input}>commands
 	for command; do
