@@ -53,6 +53,7 @@ plattersysinclude_HEADERS = \
 	%D%/copy/runner.c \
 	%D%/copy/runner.h \
 	%D%/core/cache.c \
+	%D%/core/clear.c \
 	%D%/core/context.c \
 	%D%/core/core.h \
 	%D%/core/create.c \
@@ -64,7 +65,9 @@ plattersysinclude_HEADERS = \
 	%D%/core/probe.c \
 	%D%/core/progress.c \
 	%D%/core/rw.c \
+	%D%/core/rw.h \
 	%D%/core/spec.c \
+	%D%/core/whole.c \
 	%D%/job/compare.c \
 	%D%/job/convert.c \
 	%D%/job/in-order.c \

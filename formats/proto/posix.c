@@ -8,6 +8,7 @@
  */
 #include <fcntl.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -172,6 +173,46 @@ int plt_posix_open(struct platter_image *img, struct platter_options *opts,
 	return 0;
 }
 
+/* As before; whoever has come between has it now, and that is fine too. */
+static void lock_again(struct plt_posix *s)
+{
+	if (plt_lock_image(s->fd, false, "", NULL))
+		plt_unlock_image(s->fd);
+}
+
+/*
+ * The new descriptor takes the place of the old one, whose locks end with it.
+ * They would be in the way of the new ones, so for a moment there are none.
+ */
+static int posix_reopen_rw(struct platter_image *img,
+			   struct platter_error *err)
+{
+	struct plt_posix *s = platter_image_state(img);
+	bool lock = wants_lock(s, platter_image_flags(img));
+	plt_auto_fd int fd = -1;
+	char proc[32];
+	int flags, rc;
+
+	flags = O_RDWR | O_CLOEXEC |
+		plt_cache_open_flags(platter_image_cache(img));
+	snprintf(proc, sizeof(proc), "/proc/self/fd/%d", s->fd);
+	fd = open(proc, flags);
+	if (fd < 0)
+		return open_error(-errno, flags, err);
+	if (lock) {
+		plt_unlock_image(s->fd);
+		rc = plt_lock_image(fd, true, platter_image_name(img), err);
+		if (rc < 0) {
+			plt_unlock_image(fd);
+			lock_again(s);
+			return rc;
+		}
+	}
+	if (dup3(fd, s->fd, O_CLOEXEC) < 0)
+		return plt_err_errno(err, -errno, "reopening for writing");
+	return 0;
+}
+
 void plt_posix_close(struct platter_image *img)
 {
 	struct plt_posix *s = platter_image_state(img);
@@ -277,5 +318,6 @@ const struct platter_io_ops plt_posix_io = {
 	.resize = posix_resize,
 	.extent = plt_posix_extent,
 	.allocated = posix_allocated,
+	.reopen_rw = posix_reopen_rw,
 	.copy_range = plt_posix_copy_range,
 };

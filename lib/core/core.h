@@ -8,6 +8,7 @@
 #ifndef PLT_CORE_CORE_H
 #define PLT_CORE_CORE_H
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -32,6 +33,10 @@ struct plt_child {
 /*
  * A node. Immutable once open except `size`, which is atomic so that a resize
  * does not race with readers; drivers guard their own state.
+ *
+ * `io` is held for reading by each I/O call on a format node from looking up
+ * where bytes are until they have been moved, and for writing by what changes
+ * the image as a whole, or gives places back that a call may have looked up.
  */
 struct platter_image {
 	struct platter_context *ctx;
@@ -46,6 +51,8 @@ struct platter_image {
 	struct plt_child *children;
 	size_t nr_children, room;
 	bool opened;			/* drv->open succeeded */
+	pthread_rwlock_t io;
+	_Atomic bool want_flush;	/* the driver asked for one */
 	/* While opening only. */
 	int fd;				/* opened by the gate, or -1 */
 	struct platter_image *inner;	/* probed; becomes the primary child */
@@ -78,6 +85,8 @@ const char *plt_driver_primary(const struct platter_driver *drv);
 int plt_image_prefix(const struct platter_image *img, int code,
 		     struct platter_error *err);
 
+void plt_image_init_locks(struct platter_image *img);
+
 /* Takes `child` over, or closes it on error. */
 int plt_image_add_child(struct platter_image *img, const char *role,
 			struct platter_image *child, struct platter_error *err)
@@ -104,6 +113,29 @@ int plt_probe(struct platter_image *file, const struct platter_driver **out,
 	      struct platter_error *err) PLATTER_MUST_CHECK;
 
 /*
+ * Make a node that was opened for reading writable, down to its file; nothing
+ * else may use it meanwhile. On error it is as it was.
+ */
+int plt_image_reopen_rw(struct platter_image *img, struct platter_error *err)
+	PLATTER_MUST_CHECK;
+
+/*
+ * The two halves of platter_image_write_compressed(), so that many threads can
+ * compress while one stores in order. `out` has room for a cluster. 1: it does
+ * not become smaller, write it as it is. -ENOTSUP: the format cannot.
+ */
+bool plt_image_can_compress(const struct platter_image *img);
+int plt_image_compress(struct platter_image *img, const void *in, size_t len,
+		       void *out, size_t *out_len, struct platter_error *err)
+	PLATTER_MUST_CHECK;
+int plt_image_store_compressed(struct platter_image *img, const void *data,
+			       size_t len, uint64_t offset,
+			       struct platter_error *err) PLATTER_MUST_CHECK;
+
+/* The local file an image is stored in, or NULL. */
+const char *plt_image_local_path(const struct platter_image *img);
+
+/*
  * gate.c: open a file that an image names. `image_path` is the image's own
  * file; the name is resolved relative to its directory. Returns a descriptor.
  */
@@ -120,6 +152,8 @@ char *plt_gate_path(const char *image_path, const char *name,
  */
 int plt_lock_image(int fd, bool writable, const char *name,
 		   struct platter_error *err) PLATTER_MUST_CHECK;
+/* Give them up early. */
+void plt_unlock_image(int fd);
 
 /* rw.c: drv->format->map with its answer checked and its errors prefixed. */
 int plt_image_format_map(struct platter_image *img, uint64_t offset,

@@ -110,6 +110,17 @@ int plt_image_prefix(const struct platter_image *img, int code,
 
 /* ---- children ---- */
 
+const char *plt_image_local_path(const struct platter_image *img)
+{
+	while (img->drv->kind != PLATTER_DRIVER_PROTOCOL) {
+		img = platter_image_child((struct platter_image *)img,
+					  plt_driver_primary(img->drv));
+		if (!img)
+			return NULL;
+	}
+	return img->drv->io->copy_range ? img->name : NULL;
+}
+
 struct platter_image *platter_image_child(struct platter_image *img,
 					  const char *role)
 {
@@ -147,7 +158,22 @@ int plt_image_add_child(struct platter_image *img, const char *role,
 	return 0;
 }
 
-/* ---- the end ---- */
+/* ---- the beginning and the end ---- */
+
+/*
+ * Whoever wants to be alone goes before those who come after, or a steady
+ * stream of requests would keep a flush waiting for ever.
+ */
+void plt_image_init_locks(struct platter_image *img)
+{
+	pthread_rwlockattr_t attr;
+
+	pthread_rwlockattr_init(&attr);
+	pthread_rwlockattr_setkind_np(&attr,
+			PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+	pthread_rwlock_init(&img->io, &attr);
+	pthread_rwlockattr_destroy(&attr);
+}
 
 /* The driver goes first: it may still write to its children. */
 static int close_node(struct platter_image *img, struct platter_error *err)
@@ -166,6 +192,7 @@ static int close_node(struct platter_image *img, struct platter_error *err)
 	if (img->inner)
 		close_node(img->inner, NULL);
 	plt_cleanup_fd(&img->fd);
+	pthread_rwlock_destroy(&img->io);
 	free(img->children);
 	free(img->state);
 	free(img->name);

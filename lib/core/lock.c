@@ -135,3 +135,13 @@ int plt_lock_image(int fd, bool writable, const char *name,
 		return 0;
 	return plt_err_errno(err, rc, "%s: locking the image", name);
 }
+
+void plt_unlock_image(int fd)
+{
+	struct flock fl;
+
+	for (enum perm p = 0; p < NR_PERMS; p++) {
+		lock_byte(fd, F_OFD_SETLK, F_UNLCK, LOCK_USED + p, &fl);
+		lock_byte(fd, F_OFD_SETLK, F_UNLCK, LOCK_UNSHARED + p, &fl);
+	}
+}

@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "base/mem.h"
 #include "core/core.h"
+#include "core/rw.h"
 
 #define MAPS 32			/* asked from a driver at a time */
 #define FULL 1			/* internal: no room for another extent */
@@ -199,6 +200,17 @@ static int walk_map(struct walk *w, const struct platter_map *m,
 			  PLATTER_EXTENT_COMPRESSED);
 }
 
+static int ask_format(struct platter_image *img, uint64_t offset, uint64_t len,
+		      struct platter_map *maps, size_t *count,
+		      struct platter_error *err)
+{
+	int rc;
+
+	plt_io_begin(img);
+	rc = plt_image_format_map(img, offset, len, maps, count, err);
+	return plt_io_end(img, rc, err);
+}
+
 static int walk_format(struct walk *w, struct platter_image *img,
 		       struct view v, struct platter_error *err)
 {
@@ -208,8 +220,7 @@ static int walk_format(struct walk *w, struct platter_image *img,
 		size_t count = MAPS;
 		int rc;
 
-		rc = plt_image_format_map(img, v.offset, v.len, maps, &count,
-					  err);
+		rc = ask_format(img, v.offset, v.len, maps, &count, err);
 		for (size_t i = 0; rc == 0 && i < count; i++) {
 			struct view part = v;
 
@@ -279,7 +290,7 @@ static struct platter_image *stored(struct platter_image *img,
 		struct platter_map m;
 		size_t count = 1;
 
-		if (plt_image_format_map(img, offset, len, &m, &count, NULL) ||
+		if (ask_format(img, offset, len, &m, &count, NULL) ||
 		    m.kind != PLATTER_MAP_DATA || m.length < len ||
 		    (write && !(m.flags & PLATTER_MAP_WRITABLE)))
 			return NULL;

@@ -24,6 +24,7 @@ struct place {
 	unsigned int flags;
 	enum platter_cache cache;
 	unsigned int depth;
+	const char *snapshot;	/* of the node itself, not of its children */
 };
 
 static struct place place_below(const struct platter_image *img,
@@ -64,6 +65,7 @@ static int node_new(struct platter_image **out, const struct place *at,
 	img->flags = at->flags;
 	img->cache = at->cache;
 	img->depth = at->depth;
+	plt_image_init_locks(img);
 	img->state = plt_calloc(1, PLT_MAX(drv->state_size, (size_t)1), err);
 	img->name = plt_strdup(name, err);
 	if (!img->state || !img->name) {
@@ -265,6 +267,7 @@ static int open_layered(struct platter_image **out, const struct place *at,
 	int rc;
 
 	below.depth++;
+	below.snapshot = NULL;
 	if (own)
 		rc = open_protocol(&file, &below, opts, err);
 	else if (plt_options_has(opts, "file"))
@@ -279,6 +282,15 @@ static int open_layered(struct platter_image **out, const struct place *at,
 		if (!empty) {
 			plt_image_free(file);
 			return -ENOMEM;
+		}
+	}
+	if (at->snapshot) {
+		rc = plt_options_set(own ? empty : opts, "snapshot",
+				     at->snapshot, err);
+		if (rc < 0) {
+			plt_image_free(file);
+			plt_options_free(empty);
+			return rc;
 		}
 	}
 	rc = open_over(out, at, drv, own ? empty : opts, file, err);
@@ -334,6 +346,15 @@ int platter_image_open(struct platter_image **out, struct platter_context *ctx,
 	rc = plt_spec_parse(&tree, ctx, spec, opts, err);
 	if (rc < 0)
 		return rc;
+	/* With a driver named, its options are at hand; else see below. */
+	if (opts && opts->snapshot && platter_options_string(tree, "driver"))
+		rc = plt_options_set(tree, "snapshot", opts->snapshot, err);
+	else
+		at.snapshot = opts ? opts->snapshot : NULL;
+	if (rc < 0) {
+		plt_options_free(tree);
+		return rc;
+	}
 	rc = open_tree(&img, &at, tree, NULL, err);
 	plt_options_free(tree);
 	if (rc < 0)
@@ -421,18 +442,6 @@ int platter_image_open_child(struct platter_image *img, const char *role,
 
 /* ---- files an image names ---- */
 
-/* The local file an image is stored in, or NULL. */
-static const char *local_path(const struct platter_image *img)
-{
-	while (img->drv->kind != PLATTER_DRIVER_PROTOCOL) {
-		img = platter_image_child((struct platter_image *)img,
-					  plt_driver_primary(img->drv));
-		if (!img)
-			return NULL;
-	}
-	return img->drv->io->copy_range ? img->name : NULL;
-}
-
 static int open_gated(struct platter_image **out, const struct place *at,
 		      const char *image_path, const char *filename,
 		      struct platter_error *err)
@@ -471,7 +480,7 @@ static int open_named(struct platter_image **out, struct platter_image *img,
 		      unsigned int flags, struct platter_error *err)
 {
 	struct place at = place_below(img, flags), below = at;
-	const char *image_path = local_path(img);
+	const char *image_path = plt_image_local_path(img);
 	const struct platter_driver *drv;
 	struct platter_options *empty;
 	struct platter_image *file;

@@ -7,6 +7,8 @@
  * and moves them to and from the children, after asking the driver to make
  * ranges writable that are not. Every request is checked against the node's
  * size first, so drivers get only ranges that lie inside.
+ *
+ * Zeros, discards and flushes are in clear.c, which shares rw.h.
  */
 #include <inttypes.h>
 #include <string.h>
@@ -15,11 +17,9 @@
 #include "base/error.h"
 #include "base/mem.h"
 #include "core/core.h"
+#include "core/rw.h"
 
 #define MAPS		16	/* asked from a driver at a time */
-#define ZERO_BUFFER	65536u	/* bytes of zeros written at a time */
-
-static const unsigned char zeros[ZERO_BUFFER];
 
 /* ---- what all requests have in common ---- */
 
@@ -36,7 +36,7 @@ static int check_range(const struct platter_image *img, const char *what,
 			   img->name, what, len, offset, size);
 }
 
-static int check_write(const struct platter_image *img, const char *what,
+int plt_rw_check(const struct platter_image *img, const char *what,
 		       uint64_t offset, uint64_t len,
 		       struct platter_error *err)
 {
@@ -46,9 +46,49 @@ static int check_write(const struct platter_image *img, const char *what,
 	return check_range(img, what, offset, len, err);
 }
 
-static struct platter_image *below(struct platter_image *img)
+struct platter_image *plt_image_below(struct platter_image *img)
 {
 	return platter_image_child(img, plt_driver_primary(img->drv));
+}
+
+/* ---- one call among others ---- */
+
+/* A protocol keeps nothing that a call could lose under way. */
+static bool keeps_apart(const struct platter_image *img)
+{
+	return img->drv->kind != PLATTER_DRIVER_PROTOCOL;
+}
+
+void plt_io_begin(struct platter_image *img)
+{
+	if (keeps_apart(img))
+		pthread_rwlock_rdlock(&img->io);
+}
+
+int plt_io_end(struct platter_image *img, int rc, struct platter_error *err)
+{
+	if (!keeps_apart(img))
+		return rc;
+	pthread_rwlock_unlock(&img->io);
+	if (rc < 0 || !img->want_flush)
+		return rc;
+	img->want_flush = false;
+	return platter_image_flush(img, err);
+}
+
+void platter_image_enter_alone(struct platter_image *img)
+{
+	pthread_rwlock_wrlock(&img->io);
+}
+
+void platter_image_leave_alone(struct platter_image *img)
+{
+	pthread_rwlock_unlock(&img->io);
+}
+
+void platter_image_want_flush(struct platter_image *img)
+{
+	img->want_flush = true;
 }
 
 /* Ask a format for its map, and check the answer as nobody else would. */
@@ -141,8 +181,9 @@ static int read_format(struct platter_image *img, unsigned char *buf,
 	return 0;
 }
 
-int platter_image_pread(struct platter_image *img, void *buf, size_t len,
-			uint64_t offset, struct platter_error *err)
+int platter_image_pread_inside(struct platter_image *img, void *buf,
+			       size_t len, uint64_t offset,
+			       struct platter_error *err)
 {
 	const struct platter_io_ops *io = img->drv->io;
 	int rc;
@@ -155,7 +196,18 @@ int platter_image_pread(struct platter_image *img, void *buf, size_t len,
 	if (io && io->pread)
 		return plt_image_prefix(img, io->pread(img, buf, len, offset,
 						       err), err);
-	return platter_image_pread(below(img), buf, len, offset, err);
+	return platter_image_pread(plt_image_below(img), buf, len, offset,
+				   err);
+}
+
+int platter_image_pread(struct platter_image *img, void *buf, size_t len,
+			uint64_t offset, struct platter_error *err)
+{
+	int rc;
+
+	plt_io_begin(img);
+	rc = platter_image_pread_inside(img, buf, len, offset, err);
+	return plt_io_end(img, rc, err);
 }
 
 /* ---- making a range writable ---- */
@@ -168,7 +220,7 @@ static int cannot_write(const struct platter_image *img, uint64_t offset,
 			   offset);
 }
 
-static bool in_place(const struct platter_map *m)
+bool plt_map_in_place(const struct platter_map *m)
 {
 	return m->kind == PLATTER_MAP_DATA && (m->flags & PLATTER_MAP_WRITABLE);
 }
@@ -186,7 +238,7 @@ static int map_writable(struct platter_image *img, uint64_t offset,
 	int rc;
 
 	rc = plt_image_format_map(img, offset, len, m, &count, err);
-	if (rc < 0 || in_place(m))
+	if (rc < 0 || plt_map_in_place(m))
 		return rc;
 	if (!ops->alloc)
 		return cannot_write(img, offset, err);
@@ -195,41 +247,86 @@ static int map_writable(struct platter_image *img, uint64_t offset,
 		return plt_image_prefix(img, rc, err);
 	count = 1;
 	rc = plt_image_format_map(img, offset, m->length, m, &count, err);
-	if (rc == 0 && !in_place(m))
+	if (rc == 0 && !plt_map_in_place(m))
 		rc = cannot_write(img, offset, err);
 	return rc;
 }
 
 /* ---- writing ---- */
 
-static int write_format(struct platter_image *img, const unsigned char *buf,
-			size_t len, uint64_t offset, struct platter_error *err)
+/* What is not writable in place, by a driver that does it in its own order. */
+static int write_new(struct platter_image *img, const unsigned char *buf,
+		     uint64_t *len, uint64_t offset, struct platter_error *err)
 {
-	while (len) {
-		struct platter_map m;
-		int rc;
+	size_t done = 0;
+	int rc;
 
-		rc = map_writable(img, offset, len, &m, err);
-		if (rc < 0)
-			return rc;
-		rc = platter_image_pwrite(m.child, buf, m.length, m.offset,
-					  err);
-		if (rc < 0)
-			return rc;
-		buf += m.length;
-		len -= m.length;
-		offset += m.length;
-	}
+	rc = img->drv->format->write(img, buf, *len, offset, &done, err);
+	if (rc < 0)
+		return plt_image_prefix(img, rc, err);
+	if (!done || done > *len)
+		return cannot_write(img, offset, err);
+	*len = done;
 	return 0;
 }
 
-int platter_image_pwrite(struct platter_image *img, const void *buf, size_t len,
-			 uint64_t offset, struct platter_error *err)
+/* Write the first piece of a range; *len becomes how long it was. */
+static int write_piece(struct platter_image *img, const unsigned char *buf,
+		       uint64_t *len, uint64_t offset,
+		       struct platter_error *err)
+{
+	struct platter_map maps[MAPS];
+	uint64_t behind = *len;
+	size_t count = MAPS, n = 0;
+	int rc;
+
+	if (!img->drv->format->write) {
+		rc = map_writable(img, offset, *len, &maps[0], err);
+	} else {
+		rc = plt_image_format_map(img, offset, *len, maps, &count,
+					  err);
+		/* All there is up to what can be overwritten, in one go. */
+		while (rc == 0 && n < count && !plt_map_in_place(&maps[n]))
+			behind -= maps[n++].length;
+		if (rc == 0 && n) {
+			*len -= n < count ? behind : 0;
+			return write_new(img, buf, len, offset, err);
+		}
+	}
+	if (rc < 0)
+		return rc;
+	*len = maps[0].length;
+	return platter_image_pwrite(maps[0].child, buf, *len, maps[0].offset,
+				    err);
+}
+
+static int write_format(struct platter_image *img, const unsigned char *buf,
+			size_t len, uint64_t offset, struct platter_error *err)
+{
+	int rc = 0;
+
+	while (len && !rc) {
+		uint64_t n = len;
+
+		rc = write_piece(img, buf, &n, offset, err);
+		/* Even of a write that failed some may have arrived. */
+		if (img->drv->format->written)
+			img->drv->format->written(img, offset, n);
+		buf += n;
+		len -= n;
+		offset += n;
+	}
+	return rc;
+}
+
+int platter_image_pwrite_inside(struct platter_image *img, const void *buf,
+				size_t len, uint64_t offset,
+				struct platter_error *err)
 {
 	const struct platter_io_ops *io = img->drv->io;
 	int rc;
 
-	rc = check_write(img, "writing", offset, len, err);
+	rc = plt_rw_check(img, "writing", offset, len, err);
 	if (rc < 0 || len == 0)
 		return rc;
 	if (img->drv->kind == PLATTER_DRIVER_FORMAT)
@@ -239,189 +336,110 @@ int platter_image_pwrite(struct platter_image *img, const void *buf, size_t len,
 							err), err);
 	if (img->drv->kind == PLATTER_DRIVER_PROTOCOL)
 		return cannot_write(img, offset, err);
-	return platter_image_pwrite(below(img), buf, len, offset, err);
+	return platter_image_pwrite(plt_image_below(img), buf, len, offset,
+				    err);
 }
 
-/* ---- zeros ---- */
-
-static int write_zeros(struct platter_image *img, uint64_t offset,
-		       uint64_t len, struct platter_error *err)
+int platter_image_pwrite(struct platter_image *img, const void *buf, size_t len,
+			 uint64_t offset, struct platter_error *err)
 {
-	while (len) {
-		/* Ends on a multiple, so that all but the first are aligned. */
-		uint64_t n = ZERO_BUFFER - offset % ZERO_BUFFER;
-		int rc;
-
-		n = PLT_MIN(n, len);
-		rc = platter_image_pwrite(img, zeros, n, offset, err);
-		if (rc < 0)
-			return rc;
-		offset += n;
-		len -= n;
-	}
-	return 0;
-}
-
-/* True when what is below a BACKING map is zeros without looking at it. */
-static bool backing_is_zero(const struct platter_map *m, uint64_t offset)
-{
-	return !m->child || offset >= platter_image_size(m->child);
-}
-
-static int zero_map(struct platter_image *img, const struct platter_map *m,
-		    uint64_t offset, unsigned int flags,
-		    struct platter_error *err)
-{
-	if (in_place(m))
-		return platter_image_zero(m->child, m->offset, m->length,
-					  flags, err);
-	if (m->kind == PLATTER_MAP_ZERO ||
-	    (m->kind == PLATTER_MAP_BACKING && backing_is_zero(m, offset)))
-		return 0;
-	return write_zeros(img, offset, m->length, err);
-}
-
-static int discard_map(const struct platter_map *m, struct platter_error *err)
-{
-	if (!in_place(m))
-		return 0;
-	return platter_image_discard(m->child, m->offset, m->length, err);
-}
-
-/* A format without its own zero or discard: hand it to where the bytes are. */
-static int clear_format(struct platter_image *img, uint64_t offset,
-			uint64_t len, bool discard, unsigned int flags,
-			struct platter_error *err)
-{
-	while (len) {
-		struct platter_map m;
-		size_t count = 1;
-		int rc;
-
-		rc = plt_image_format_map(img, offset, len, &m, &count, err);
-		if (rc == 0)
-			rc = discard ? discard_map(&m, err) :
-				       zero_map(img, &m, offset, flags, err);
-		if (rc < 0)
-			return rc;
-		offset += m.length;
-		len -= m.length;
-	}
-	return 0;
-}
-
-int platter_image_zero(struct platter_image *img, uint64_t offset,
-		       uint64_t len, unsigned int flags,
-		       struct platter_error *err)
-{
-	const struct platter_format_ops *format = img->drv->format;
-	const struct platter_io_ops *io = img->drv->io;
 	int rc;
 
-	rc = check_write(img, "zeroing", offset, len, err);
-	if (rc < 0 || len == 0)
-		return rc;
-	if (img->drv->kind == PLATTER_DRIVER_FORMAT) {
-		if (!format->zero)
-			return clear_format(img, offset, len, false, flags,
-					    err);
-		rc = format->zero(img, offset, len, flags, err);
-	} else if (io && io->zero) {
-		rc = io->zero(img, offset, len, flags, err);
-	} else if (img->drv->kind == PLATTER_DRIVER_FILTER &&
-		   !(io && io->pwrite)) {
-		return platter_image_zero(below(img), offset, len, flags, err);
-	} else {
-		rc = -ENOTSUP;
-	}
-	if (rc == -ENOTSUP)
-		return write_zeros(img, offset, len, err);
-	return plt_image_prefix(img, rc, err);
+	plt_io_begin(img);
+	rc = platter_image_pwrite_inside(img, buf, len, offset, err);
+	return plt_io_end(img, rc, err);
 }
 
-int platter_image_discard(struct platter_image *img, uint64_t offset,
-			  uint64_t len, struct platter_error *err)
+/* ---- compressed writing ---- */
+
+bool plt_image_can_compress(const struct platter_image *img)
 {
-	const struct platter_format_ops *format = img->drv->format;
-	const struct platter_io_ops *io = img->drv->io;
+	return img->drv->kind == PLATTER_DRIVER_FORMAT &&
+	       img->drv->format->compress &&
+	       img->drv->format->write_compressed;
+}
+
+int plt_image_compress(struct platter_image *img, const void *in, size_t len,
+		       void *out, size_t *out_len, struct platter_error *err)
+{
+	if (!plt_image_can_compress(img))
+		return plt_err_set(err, -ENOTSUP, "%s: format %s has no "
+				   "compression", img->name, img->drv->name);
+	return plt_image_prefix(img, img->drv->format->compress(img, in, len,
+				out, out_len, err), err);
+}
+
+int plt_image_store_compressed(struct platter_image *img, const void *data,
+			       size_t len, uint64_t offset,
+			       struct platter_error *err)
+{
+	const struct platter_format_ops *ops = img->drv->format;
+	struct platter_image_facts facts;
+	uint64_t size = platter_image_size(img);
 	int rc;
 
-	rc = check_write(img, "discarding", offset, len, err);
-	if (rc < 0 || len == 0)
-		return rc;
-	if (img->drv->kind == PLATTER_DRIVER_FORMAT) {
-		if (!format->discard)
-			return clear_format(img, offset, len, true, 0, err);
-		rc = format->discard(img, offset, len, err);
-	} else if (io && io->discard) {
-		rc = io->discard(img, offset, len, err);
-	} else if (img->drv->kind == PLATTER_DRIVER_FILTER) {
-		return platter_image_discard(below(img), offset, len, err);
-	} else {
-		return 0;
-	}
-	return rc == -ENOTSUP ? 0 : plt_image_prefix(img, rc, err);
-}
-
-/* ---- flush and resize ---- */
-
-static int flush_children(struct platter_image *img, struct platter_error *err)
-{
-	for (size_t i = 0; i < img->nr_children; i++) {
-		int rc = platter_image_flush(img->children[i].img, err);
-
-		if (rc < 0)
-			return rc;
-	}
-	return 0;
-}
-
-int platter_image_flush(struct platter_image *img, struct platter_error *err)
-{
-	const struct platter_format_ops *format = img->drv->format;
-	const struct platter_io_ops *io = img->drv->io;
-
-	if (!platter_image_writable(img))
-		return 0;
-	if (img->drv->kind == PLATTER_DRIVER_FORMAT && format->flush)
-		return plt_image_prefix(img, format->flush(img, err), err);
-	if (img->drv->kind != PLATTER_DRIVER_FORMAT && io && io->flush)
-		return plt_image_prefix(img, io->flush(img, err), err);
-	return flush_children(img, err);
-}
-
-static int resize_driver(struct platter_image *img, uint64_t size,
-			 struct platter_error *err)
-{
-	const struct platter_format_ops *format = img->drv->format;
-	const struct platter_io_ops *io = img->drv->io;
-	int rc;
-
-	if (img->drv->kind == PLATTER_DRIVER_FORMAT && format->resize)
-		return format->resize(img, size, err);
-	if (img->drv->kind != PLATTER_DRIVER_FORMAT && io && io->resize)
-		return io->resize(img, size, err);
-	if (img->drv->kind != PLATTER_DRIVER_FILTER)
-		return plt_err_set(err, -ENOTSUP,
-				   "driver %s cannot change its size",
-				   img->drv->name);
-	rc = platter_image_resize(below(img), size, err);
+	rc = plt_rw_check(img, "writing", offset, 1, err);
 	if (rc == 0)
-		platter_image_set_size(img, platter_image_size(below(img)));
-	return rc;
-}
-
-int platter_image_resize(struct platter_image *img, uint64_t size,
-			 struct platter_error *err)
-{
-	int rc;
-
-	rc = check_write(img, "resizing", 0, 0, err);
+		rc = platter_image_facts(img, &facts, err);
 	if (rc < 0)
 		return rc;
-	if (size > PLT_OFFSET_MAX)
-		return plt_err_set(err, -EFBIG, "%s: size %" PRIu64
-				   " is over the limit of %" PRIu64, img->name,
-				   size, PLT_OFFSET_MAX);
-	return plt_image_prefix(img, resize_driver(img, size, err), err);
+	plt_io_begin(img);
+	rc = ops->write_compressed(img, data, len, offset, err);
+	if (ops->written)
+		ops->written(img, offset, PLT_MIN(facts.cluster_size,
+						  size - offset));
+	return plt_io_end(img, plt_image_prefix(img, rc, err), err);
+}
+
+static int write_cluster(struct platter_image *img, const void *buf,
+			 size_t len, uint64_t offset, void *room,
+			 struct platter_error *err)
+{
+	size_t packed;
+	int rc;
+
+	rc = plt_image_compress(img, buf, len, room, &packed, err);
+	if (rc < 0)
+		return rc;
+	if (rc > 0)
+		return platter_image_pwrite(img, buf, len, offset, err);
+	return plt_image_store_compressed(img, room, packed, offset, err);
+}
+
+int platter_image_write_compressed(struct platter_image *img, const void *buf,
+				   size_t len, uint64_t offset,
+				   struct platter_error *err)
+{
+	uint64_t size = platter_image_size(img);
+	plt_auto_free void *room = NULL;
+	struct platter_image_facts facts;
+	const unsigned char *from = buf;
+	int rc;
+
+	rc = plt_rw_check(img, "writing", offset, len, err);
+	if (rc == 0)
+		rc = platter_image_facts(img, &facts, err);
+	if (rc < 0 || len == 0)
+		return rc;
+	if (!plt_image_can_compress(img) || !facts.cluster_size)
+		return plt_err_set(err, -ENOTSUP, "%s: format %s has no "
+				   "compression", img->name, img->drv->name);
+	if (offset % facts.cluster_size ||
+	    (len % facts.cluster_size && offset + len != size))
+		return plt_err_set(err, -EINVAL, "%s: compressed data of %zu "
+				   "bytes at offset %" PRIu64 " is not made of "
+				   "whole clusters of %" PRIu64, img->name, len,
+				   offset, facts.cluster_size);
+	room = plt_calloc(1, facts.cluster_size, err);
+	if (!room)
+		return -ENOMEM;
+	while (len && !rc) {
+		size_t n = PLT_MIN((uint64_t)len, facts.cluster_size);
+
+		rc = write_cluster(img, from, n, offset, room, err);
+		from += n;
+		len -= n;
+		offset += n;
+	}
+	return rc;
 }

@@ -22,6 +22,7 @@ extern "C" {
 struct platter_context;
 struct platter_image;
 struct platter_printer;
+struct platter_progress;
 
 /* Make a context that knows every built-in driver. */
 int platter_context_new(struct platter_context **out, struct platter_error *err)
@@ -50,6 +51,12 @@ void platter_context_set_follow(struct platter_context *ctx,
  * guest, who could have made it look like another format.
  */
 #define PLATTER_O_PROBED_RAW	(1u << 3)
+#define PLATTER_O_NO_BACKING	(1u << 4)	/* leave the backing file shut */
+/*
+ * For check: open an image even though it is marked corrupt or its snapshot
+ * table is damaged, and leave what opening for writing would mend as it is.
+ */
+#define PLATTER_O_CHECK		(1u << 5)
 
 /* qemu's cache modes; they decide O_DIRECT and what a flush does. */
 enum platter_cache {
@@ -68,6 +75,7 @@ struct platter_open_options {
 	bool image_opts;	/* the spec is driver=...,key=value,... */
 	unsigned int flags;	/* PLATTER_O_* */
 	enum platter_cache cache;
+	const char *snapshot;	/* ID or name of an internal one, or NULL */
 };
 
 /*
@@ -99,12 +107,40 @@ int platter_image_describe(struct platter_image *img,
 			   struct platter_printer *out,
 			   struct platter_error *err) PLATTER_MUST_CHECK;
 
+/* What `info` tells beyond size and format. Strings are the node's. */
+struct platter_image_facts {
+	uint64_t cluster_size;		/* bytes; 0 = it has no clusters */
+	bool dirty;			/* was not closed cleanly */
+	bool encrypted;
+	const char *backing_filename;	/* as stored, or NULL */
+	const char *backing_format;	/* as stored, or NULL */
+};
+int platter_image_facts(struct platter_image *img,
+			struct platter_image_facts *out,
+			struct platter_error *err) PLATTER_MUST_CHECK;
+/*
+ * The path that the stored backing file name stands for, relative names being
+ * relative to the image; the caller frees. NULL with err->code 0: has none.
+ */
+char *platter_image_backing_path(struct platter_image *img,
+				 struct platter_error *err);
+
 /* Read or write all of [offset, offset + len); past the end is -EINVAL. */
 int platter_image_pread(struct platter_image *img, void *buf, size_t len,
 			uint64_t offset, struct platter_error *err)
 	PLATTER_MUST_CHECK;
 int platter_image_pwrite(struct platter_image *img, const void *buf, size_t len,
 			 uint64_t offset, struct platter_error *err)
+	PLATTER_MUST_CHECK;
+
+/*
+ * Write compressed where the format can; -ENOTSUP where it cannot. `offset`
+ * and `len` are multiples of the cluster size but at the end of the image.
+ * What does not become smaller is stored as it is.
+ */
+int platter_image_write_compressed(struct platter_image *img, const void *buf,
+				   size_t len, uint64_t offset,
+				   struct platter_error *err)
 	PLATTER_MUST_CHECK;
 
 #define PLATTER_ZERO_UNMAP	(1u << 0)	/* may punch a hole */
@@ -150,15 +186,127 @@ int platter_image_map(struct platter_image *img, uint64_t offset, uint64_t len,
 struct platter_create_options {
 	const char *format;		/* driver name; "raw" when NULL */
 	uint64_t size;			/* bytes */
-	const char *const *options;	/* NULL-terminated "key=value", or NULL */
+	/* NULL-terminated "key=value", or NULL; backing_file is one of them. */
+	const char *const *options;
+	/* No size was given: it is that of the backing file. */
+	bool backing_size;
+	/* Do not open the backing file; `size` must be given then. */
+	bool backing_unsafe;
+	/* A regular file that exists is made anew, when all went well. */
+	bool replace;
 };
 /*
- * Make a new image under `filename`. A regular file that exists is an error
- * (-EEXIST); a block device must be at least as large as the image.
+ * Make a new image under `filename`. Without `replace`, a regular file that
+ * exists is an error (-EEXIST); a block device must be at least as large as
+ * the image.
  */
 int platter_image_create(struct platter_context *ctx, const char *filename,
 			 const struct platter_create_options *opts,
 			 struct platter_error *err) PLATTER_MUST_CHECK;
+
+/* Drop the image's own data, so that it shows its backing file's again. */
+int platter_image_make_empty(struct platter_image *img,
+			     struct platter_error *err) PLATTER_MUST_CHECK;
+/*
+ * Change the stored name (NULL: none) and format (NULL: none) of the backing
+ * file, and nothing else: the open child "backing" stays.
+ */
+int platter_image_change_backing(struct platter_image *img,
+				 const char *filename, const char *format,
+				 struct platter_error *err) PLATTER_MUST_CHECK;
+/* Change creation options of an existing image: "key=value", NULL-ended. */
+int platter_image_amend(struct platter_image *img,
+			const char *const *options, bool force,
+			struct platter_progress *progress,
+			struct platter_error *err) PLATTER_MUST_CHECK;
+
+/* ---- checking ---- */
+
+enum platter_repair {
+	PLATTER_REPAIR_NONE,
+	PLATTER_REPAIR_LEAKS,	/* give back what nothing refers to */
+	PLATTER_REPAIR_ALL,
+};
+
+/* One damaged place. */
+struct platter_check_place {
+	const char *kind;	/* a short name: "refcount-leak", ... */
+	bool leak;		/* else a corruption, or a failed check */
+	bool fixed;
+	uint64_t offset;	/* in the file, bytes; UINT64_MAX = none */
+	uint64_t guest_offset;	/* UINT64_MAX = none */
+	const char *text;	/* one line for people */
+};
+
+struct platter_check_result {
+	uint64_t check_errors;	/* what could not be read, and so not checked */
+	uint64_t corruptions, leaks;	/* left */
+	uint64_t corruptions_fixed, leaks_fixed;
+	uint64_t image_end_offset;	/* bytes in use; 0 = unknown */
+	uint64_t total_clusters, allocated_clusters;
+	uint64_t fragmented_clusters, compressed_clusters;
+};
+
+struct platter_check_options {
+	enum platter_repair repair;	/* needs an image open for writing */
+	/* Told of every place, or NULL. */
+	void (*found)(void *arg, const struct platter_check_place *place);
+	void *arg;
+	struct platter_progress *progress;	/* or NULL */
+};
+/*
+ * Check an image opened with PLATTER_O_CHECK. Damage is no error: the result
+ * counts it. -ENOTSUP when the format has nothing to check.
+ */
+int platter_image_check(struct platter_image *img,
+			const struct platter_check_options *opts,
+			struct platter_check_result *result,
+			struct platter_error *err) PLATTER_MUST_CHECK;
+
+/* ---- internal snapshots ---- */
+
+struct platter_snapshot {
+	const char *id;
+	const char *name;
+	uint64_t vm_state_size;		/* bytes */
+	uint32_t date_sec, date_nsec;	/* since 1970 */
+	uint64_t vm_clock_nsec;
+	uint64_t icount;		/* UINT64_MAX = none */
+	uint64_t disk_size;		/* bytes */
+};
+/* The node's own table, good until the next change. None is *count = 0. */
+int platter_image_snapshots(struct platter_image *img,
+			    const struct platter_snapshot **list,
+			    size_t *count, struct platter_error *err)
+	PLATTER_MUST_CHECK;
+/*
+ * As qemu-img snapshot -c, -a, -d: create takes a name, which may be taken
+ * already (IDs differ); the others take a name or an ID, names first.
+ * Other I/O on the node waits.
+ */
+int platter_image_snapshot_create(struct platter_image *img, const char *name,
+				  struct platter_error *err)
+	PLATTER_MUST_CHECK;
+int platter_image_snapshot_apply(struct platter_image *img, const char *name,
+				 struct platter_error *err)
+	PLATTER_MUST_CHECK;
+int platter_image_snapshot_delete(struct platter_image *img, const char *name,
+				  struct platter_error *err)
+	PLATTER_MUST_CHECK;
+
+/* ---- persistent bitmaps ---- */
+
+struct platter_bitmap_info {
+	const char *name;
+	uint64_t granularity;	/* bytes */
+	bool in_use;		/* was not stored: cannot be relied on */
+	bool enabled;		/* "auto": records writes */
+};
+/* The node's own, good until the next change. None is *count = 0. */
+int platter_image_bitmaps(struct platter_image *img,
+			  const struct platter_bitmap_info **list,
+			  size_t *count, struct platter_error *err)
+	PLATTER_MUST_CHECK;
 
 /*
  * "1M", "512", "1.5G", "0x200", suffixes b k M G T P E (powers of 1024), as

@@ -46,6 +46,26 @@ int platter_convert(struct platter_context *ctx, struct platter_image *src,
 		    const struct platter_convert_options *opts,
 		    struct platter_error *err) PLATTER_MUST_CHECK;
 
+/* What an image in another format would take. */
+struct platter_measure {
+	uint64_t required;		/* bytes for the data there is */
+	uint64_t fully_allocated;	/* bytes when all is written */
+	uint64_t bitmaps;		/* bytes more for the bitmaps */
+	bool has_bitmaps;		/* source and target can have them */
+};
+
+struct platter_measure_options {
+	const char *format;		/* of the target; "raw" when NULL */
+	const char *const *options;	/* "key=value", NULL-ended */
+	uint64_t size;			/* bytes, when there is no source */
+};
+
+/* Reads the map of `src`, which may be NULL, but no data. */
+int platter_measure(struct platter_context *ctx, struct platter_image *src,
+		    const struct platter_measure_options *opts,
+		    struct platter_measure *result, struct platter_error *err)
+	PLATTER_MUST_CHECK;
+
 enum platter_compare_verdict {
 	PLATTER_COMPARE_SAME,
 	PLATTER_COMPARE_CONTENT,	/* bytes differ at `offset` */

@@ -66,6 +66,30 @@ int platter_image_open_named(struct platter_image *img, const char *role,
 			     unsigned int flags, struct platter_error *err)
 	PLATTER_MUST_CHECK;
 
+/*
+ * Wait until no I/O is under way on the node, and keep new I/O out until
+ * leave(). For a flush that gives clusters back: whoever has looked up where
+ * they are is done with them then. Not from within an I/O callback.
+ */
+void platter_image_enter_alone(struct platter_image *img);
+void platter_image_leave_alone(struct platter_image *img);
+/*
+ * As platter_image_pread(), from within an I/O callback of the same node: the
+ * plain one would wait for itself. Copy-on-write reads the old bytes with it.
+ */
+int platter_image_pread_inside(struct platter_image *img, void *buf,
+			       size_t len, uint64_t offset,
+			       struct platter_error *err) PLATTER_MUST_CHECK;
+/* And the same for writing. */
+int platter_image_pwrite_inside(struct platter_image *img, const void *buf,
+				size_t len, uint64_t offset,
+				struct platter_error *err) PLATTER_MUST_CHECK;
+/*
+ * From within an I/O callback: flush this node as soon as the call is done, for
+ * a driver that has gathered as much as it wants to hold.
+ */
+void platter_image_want_flush(struct platter_image *img);
+
 /* ---- where bytes are ---- */
 
 enum platter_map_kind {
@@ -123,6 +147,8 @@ struct platter_io_ops {
 		      struct platter_error *err);
 	/* Bytes occupied, or -1. NULL = unknown. */
 	int64_t (*allocated)(struct platter_image *img);
+	/* Make a node that was opened for reading writable, locks and all. */
+	int (*reopen_rw)(struct platter_image *img, struct platter_error *err);
 	/*
 	 * Copy inside the kernel between two nodes of drivers with this same
 	 * function. *copied is how far it came, 0 < *copied <= len.
@@ -148,6 +174,28 @@ struct platter_format_ops {
 		     struct platter_error *err);
 	int (*read_special)(struct platter_image *img, void *buf, size_t len,
 			    uint64_t offset, struct platter_error *err);
+	/*
+	 * Write a range whose map is not writable in place, instead of alloc:
+	 * allocate, write the data, then make it known. len > 0; may do
+	 * less than len: *done is how much, > 0.
+	 */
+	int (*write)(struct platter_image *img, const void *buf, size_t len,
+		     uint64_t offset, size_t *done, struct platter_error *err);
+	/*
+	 * Compress one cluster of data (the last may be shorter) into `out`,
+	 * which has room for a cluster; *out_len is the result's length. 1:
+	 * it does not become smaller. Touches nothing but its arguments, so
+	 * many threads may compress at once.
+	 */
+	int (*compress)(struct platter_image *img, const void *in, size_t len,
+			void *out, size_t *out_len, struct platter_error *err);
+	/* Store what compress made of the cluster at `offset`. */
+	int (*write_compressed)(struct platter_image *img, const void *data,
+				size_t len, uint64_t offset,
+				struct platter_error *err);
+	/* Told of every range that was written, zeroed or discarded. */
+	void (*written)(struct platter_image *img, uint64_t offset,
+			uint64_t len);
 	/* NULL: handed to the primary child where the map is writable. */
 	int (*zero)(struct platter_image *img, uint64_t offset, uint64_t len,
 		    unsigned int flags, struct platter_error *err);
@@ -157,7 +205,55 @@ struct platter_format_ops {
 	int (*flush)(struct platter_image *img, struct platter_error *err);
 	int (*resize)(struct platter_image *img, uint64_t size,
 		      struct platter_error *err);
+
+	/*
+	 * Below: see <platter/image.h>. NULL is -ENOTSUP, or none. Those that
+	 * change the image run alone: no I/O on the node is under way.
+	 */
+	int (*facts)(struct platter_image *img,
+		     struct platter_image_facts *out,
+		     struct platter_error *err);
+	/* The node was opened for reading and its file has become writable. */
+	int (*reopen_rw)(struct platter_image *img, struct platter_error *err);
+	int (*make_empty)(struct platter_image *img,
+			  struct platter_error *err);
+	int (*change_backing)(struct platter_image *img, const char *filename,
+			      const char *format, struct platter_error *err);
+	int (*amend)(struct platter_image *img, struct platter_options *opts,
+		     bool force, struct platter_progress *progress,
+		     struct platter_error *err);
+	int (*check)(struct platter_image *img,
+		     const struct platter_check_options *opts,
+		     struct platter_check_result *result,
+		     struct platter_error *err);
+	int (*snapshots)(struct platter_image *img,
+			 const struct platter_snapshot **list, size_t *count,
+			 struct platter_error *err);
+	int (*snapshot_create)(struct platter_image *img, const char *name,
+			       struct platter_error *err);
+	int (*snapshot_apply)(struct platter_image *img, const char *name,
+			      struct platter_error *err);
+	int (*snapshot_delete)(struct platter_image *img, const char *name,
+			       struct platter_error *err);
+	int (*bitmaps)(struct platter_image *img,
+		       const struct platter_bitmap_info **list, size_t *count,
+		       struct platter_error *err);
+	/*
+	 * The bits of a stored bitmap, one per granularity, least significant
+	 * first; the caller frees *bits. A bitmap in use is -EUCLEAN.
+	 */
+	int (*bitmap_read)(struct platter_image *img, const char *name,
+			   uint8_t **bits, size_t *len,
+			   struct platter_error *err);
+	/* Store a new bitmap with these bits; -EEXIST when the name is taken. */
+	int (*bitmap_add)(struct platter_image *img,
+			  const struct platter_bitmap_info *info,
+			  const uint8_t *bits, size_t len,
+			  struct platter_error *err);
 };
+
+/* What an image would need; see platter_measure(). */
+struct platter_measure;
 
 enum platter_driver_kind {
 	PLATTER_DRIVER_PROTOCOL,
@@ -205,6 +301,13 @@ struct platter_driver {
 	int (*create)(struct platter_context *ctx, const char *filename,
 		      uint64_t size, struct platter_options *opts,
 		      struct platter_error *err);
+	/*
+	 * Formats: the bytes a new image of `size` with these creation options
+	 * would take, holding the data of `src` (NULL: empty).
+	 */
+	int (*measure)(struct platter_options *opts, struct platter_image *src,
+		       uint64_t size, struct platter_measure *out,
+		       struct platter_error *err);
 	const struct platter_io_ops *io;	/* protocols and filters */
 	const struct platter_format_ops *format;	/* formats */
 };
