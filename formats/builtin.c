@@ -11,6 +11,8 @@
 static const struct platter_driver *const drivers[] = {
 	&plt_raw_driver,
 	&plt_writelog_driver,
+	&plt_blkdebug_driver,
+	&plt_blklogwrites_driver,
 	&plt_host_device_driver,
 	&plt_null_driver,
 	&plt_file_driver,

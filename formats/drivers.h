@@ -14,4 +14,8 @@ extern const struct platter_driver plt_null_driver;
 extern const struct platter_driver plt_raw_driver;
 extern const struct platter_driver plt_writelog_driver;
 
+/* filter/ */
+extern const struct platter_driver plt_blkdebug_driver;
+extern const struct platter_driver plt_blklogwrites_driver;
+
 #endif

@@ -9,6 +9,8 @@ noinst_LTLIBRARIES += %D%/libformats.la
 	%D%/drivers.h \
 	%D%/disk/raw.c \
 	%D%/disk/writelog.c \
+	%D%/filter/blkdebug.c \
+	%D%/filter/blklogwrites.c \
 	%D%/proto/file.c \
 	%D%/proto/host_device.c \
 	%D%/proto/null.c \

@@ -273,6 +273,14 @@ int plt_wlog_writer_append(struct plt_wlog_writer *w, struct platter_log *log,
 			   uint64_t begin, uint64_t end, uint64_t entries,
 			   struct platter_progress *progress,
 			   struct platter_error *err) PLATTER_MUST_CHECK;
+/*
+ * Append one entry: `len` bytes of data (NULL: zeros) written at `offset`, or
+ * with PLATTER_LOG_DISCARD in `flags` that range discarded; both multiples of
+ * the sector size, both 0 for a flush.
+ */
+int plt_wlog_writer_entry(struct plt_wlog_writer *w, uint64_t offset,
+			  uint64_t len, uint64_t flags, const void *data,
+			  struct platter_error *err) PLATTER_MUST_CHECK;
 /* Write the super block, last, so that it never counts what is not there. */
 int plt_wlog_writer_finish(struct plt_wlog_writer *w, struct platter_error *err)
 	PLATTER_MUST_CHECK;
