@@ -6,11 +6,7 @@ load lib/logs
 
 setup_file()
 {
-	unpack kernel-6.1-ext4 kernel-6.1-ext4-4k kernel-6.1-ext4-discard \
-		kernel-6.1-nobar kernel-6.1-xfs metadata-flag-1entry \
-		qemu-7.2-acked-fua-not-counted qemu-7.2-basic \
-		qemu-7.2-killed-no-super qemu-7.2-stale-super-reused-file \
-		qemu-7.2-write-during-flush
+	unpack_all
 	mklog --generate 400 --pattern mixed --device-size 1M "$LOGS/mixed"
 }
 

@@ -783,18 +783,9 @@ absurd()
 
 # ---- where the log is ----
 
-on_loop()
-{
-	need_root
-	need losetup
-	loop=$(losetup --show -f "$1") || skip "no loop device is free"
-}
-
 teardown()
 {
-	if [ -n "${loop-}" ]; then
-		losetup -d "$loop"
-	fi
+	off_loop
 }
 
 @test "trap: a log on a block device" {

@@ -7,11 +7,7 @@ load lib/logs
 
 setup_file()
 {
-	unpack kernel-6.1-ext4 kernel-6.1-ext4-4k kernel-6.1-ext4-discard \
-		kernel-6.1-nobar kernel-6.1-xfs metadata-flag-1entry \
-		qemu-7.2-acked-fua-not-counted qemu-7.2-basic \
-		qemu-7.2-killed-no-super qemu-7.2-stale-super-reused-file \
-		qemu-7.2-write-during-flush
+	unpack_all
 	mklog --generate 120 --pattern mixed --device-size 1M "$LOGS/mixed"
 	mklog --generate 120 --pattern nested --device-size 1M "$LOGS/nested"
 	naive-replay --hash-prefixes "$LOGS/kernel-6.1-ext4" \
@@ -572,18 +568,9 @@ hashes()
 	[ ! -e got ]
 }
 
-on_loop()
-{
-	need_root
-	need losetup
-	loop=$(losetup --show -f "$1") || skip "no loop device is free"
-}
-
 teardown()
 {
-	if [ -n "${loop-}" ]; then
-		losetup -d "$loop"
-	fi
+	off_loop
 }
 
 @test "a block device is a target, and keeps what lies behind the disk" {

@@ -14,6 +14,32 @@ unpack()
 	done
 }
 
+# unpack_all: every log there is.
+unpack_all()
+{
+	local file
+
+	for file in "$top_srcdir"/tests/images/write-logs/*.dmlw.xz; do
+		unpack "$(basename "$file" .dmlw.xz)"
+	done
+}
+
+# on_loop FILE: $loop is then a block device with its content. The file's
+# teardown() calls off_loop.
+on_loop()
+{
+	need_root
+	need losetup
+	loop=$(losetup --show -f "$1") || skip "no loop device is free"
+}
+
+off_loop()
+{
+	if [ -n "${loop-}" ]; then
+		losetup -d "$loop"
+	fi
+}
+
 # ends_early COMMAND...: exit 1 with a result, and one line that says why.
 ends_early()
 {
