@@ -25,14 +25,19 @@
 
 /* ---- verbs ---- */
 
+struct cmd_personality;
+
 /* One run of one verb. */
 struct cmd {
+	const struct cmd_personality *as;	/* the program it is called as */
 	const struct cmd_verb *root;	/* the whole tree of verbs */
 	const struct cmd_verb *verb;
 	const char *path;		/* "platter log cut" */
 	struct platter_context *ctx;
+	enum platter_follow follow;	/* what `ctx` is made with */
 	FILE *out;			/* results */
 	FILE *err;			/* everything else */
+	char *const *words;		/* the whole command line */
 	char **args;			/* the names given, in order */
 	unsigned int nr_args;
 	struct platter_printer *printer;	/* see cmd_printer() */
@@ -56,7 +61,8 @@ struct cmd_verb {
 	const char *examples;	/* lines for --help */
 	/*
 	 * Options and help. The words of args_doc are the names the verb
-	 * takes, those in [] may be left out: "LOG TARGET", "FILE [OUT]".
+	 * takes, those in [] may be left out, one with ... may come again:
+	 * "LOG TARGET", "FILE [OUT]", "SOURCE... TARGET".
 	 * What a metavariable is called decides how it is completed; see
 	 * complete.c.
 	 */
@@ -73,13 +79,40 @@ struct cmd_verb {
 };
 
 /* dispatch.c: find the verb, run it, report; returns the exit code. */
-int cmd_main(const struct cmd_verb *root, int argc, char **argv);
+int cmd_main(const struct cmd_verb *all, int argc, char **argv);
 /* The verb of that name in a group, or NULL. */
 const struct cmd_verb *cmd_verb_find(const struct cmd_verb *group,
 				     const char *name);
 /* The printer for the verb's results; closed, and checked, after run(). */
 int cmd_printer(struct cmd *cmd, enum platter_output kind,
 		struct platter_printer **out, struct platter_error *err)
+	PLATTER_MUST_CHECK;
+
+/* personality.c: run under the name of another program. */
+#define CMD_PERSONALITY_VERBS	32	/* most one has, and a NULL */
+
+struct cmd_personality {
+	const char *name;	/* of the program; begins each message */
+	const char *version;	/* the first line of --version */
+	const char *summary;
+	const char *const *verbs;	/* the only ones it has; NULL = all */
+	const char *const (*words)[2];	/* for its --help: ours, its */
+	int trouble;		/* exit code where there is no verb */
+	enum platter_follow follow;	/* unless --follow is given */
+	bool trace;		/* -T in front of the verb is accepted */
+	bool plain_progress;	/* -p: percentages on standard output, always */
+	bool no_xml;		/* --output=xml is an error */
+};
+
+/* That of a program name, a path or not. Never NULL. */
+const struct cmd_personality *cmd_personality(const char *program);
+/* The verbs it offers, as the root of a tree; `verbs` must live as long. */
+void cmd_personality_root(const struct cmd_personality *as,
+			  const struct cmd_verb *all, struct cmd_verb *root,
+			  const struct cmd_verb *verbs[CMD_PERSONALITY_VERBS]);
+/* --help of one with its own `words`. */
+int cmd_personality_help(FILE *stream, const struct cmd_personality *as,
+			 const struct cmd_verb *root, struct platter_error *err)
 	PLATTER_MUST_CHECK;
 
 /* parse.c: what a command line asks for. */
@@ -108,6 +141,8 @@ int cmd_parse(struct cmd_parser *parser, struct cmd *cmd, void *options,
 /* For argp parsers: `return cmd_usage(state, "...")`. */
 error_t cmd_usage(const struct argp_state *state, const char *fmt, ...)
 	PLATTER_PRINTF(2, 3);
+/* For argp parsers: the run the command line is for. */
+struct cmd *cmd_of(const struct argp_state *state);
 
 /* scan.c: argp tables as data. */
 struct cmd_option {
@@ -167,7 +202,15 @@ extern const struct argp cmd_output_argp;
 #define CMD_CHILD_OUTPUT \
 	{ .argp = &cmd_output_argp, .header = "Output:", .group = 5 }
 
-/* -f, --image-opts, -U */
+/*
+ * --follow, --object. Part of CMD_CHILD_IMAGE; for verbs that open files
+ * without having those options. Its input is NULL: what was given is known
+ * to the context a verb runs with.
+ */
+extern const struct argp cmd_files_argp;
+#define CMD_CHILD_FILES	{ .argp = &cmd_files_argp }
+
+/* -f, --image-opts, -U and those of CMD_CHILD_FILES */
 struct cmd_image {
 	const char *format;
 	bool image_opts;
@@ -233,6 +276,23 @@ struct cmd_key_values {
 error_t cmd_key_values_add(const struct argp_state *state,
 			   struct cmd_key_values *kv, char *arg);
 void cmd_key_values_free(struct cmd_key_values *kv);
+/* key-values.c: the rest of what is done with such a list. */
+int cmd_key_values_append(struct cmd_key_values *kv, char *item,
+			  struct platter_error *err) PLATTER_MUST_CHECK;
+/* The value given last, "on" for a key without one, or NULL. */
+const char *cmd_key_values_get(const struct cmd_key_values *kv,
+			       const char *key);
+void cmd_key_values_drop(struct cmd_key_values *kv, const char *key);
+/* Of a key given more than once keep the last, as qemu-img does. */
+void cmd_key_values_last(struct cmd_key_values *kv);
+/* -o help */
+bool cmd_key_values_wants_help(const struct cmd_key_values *kv);
+bool cmd_option_table_has(const struct platter_option *table,
+			  const char *name);
+/* What -o help prints; `table` may be NULL. */
+int cmd_option_table_print(struct cmd *cmd, const struct platter_option *table,
+			   const char *format, struct platter_error *err)
+	PLATTER_MUST_CHECK;
 
 /* Values of options, each parsed in this one place. */
 error_t cmd_parse_cache(const struct argp_state *state, const char *arg,

@@ -12,9 +12,11 @@
  *	a|b|c		the words a, b and c; a part in capitals as below
  *	FORMAT		drivers
  *	CACHE		cache modes
+ *	SHAPE		shapes of a list of hashes
  *	POINT		points of the log on the line, with its marks
  *	FLAGS		flags of entries, separated by commas
- *	FILE... LOG SOURCE TARGET OUT	file names
+ *	SNAPSHOT	names of snapshots in the image on the line
+ *	FILE... IMAGE LOG SOURCE TARGET OUT	file names
  *
  * Nothing is ever printed to standard error: it would end up in the prompt.
  */
@@ -120,6 +122,30 @@ static void offer_flags(const struct completion *c, const char *prefix)
 	free(longer);
 }
 
+static void offer_snapshots(const struct completion *c, const char *prefix)
+{
+	const struct cmd_image opts = { .share = true };
+	struct platter_image *img cmd_auto_image = NULL;
+	const struct platter_snapshot *list;
+	char doc[64];
+	size_t nr;
+
+	if (!c->names ||
+	    cmd_image_open(c->cmd, &opts, c->names[0], PLATTER_O_NO_IO,
+			   PLATTER_CACHE_WRITEBACK, &img, NULL) ||
+	    platter_image_snapshots(img, &list, &nr, NULL))
+		return;
+	for (size_t i = 0; i < nr; i++) {
+		char *name = platter_bytes_escape(list[i].name,
+						  strlen(list[i].name));
+
+		snprintf(doc, sizeof(doc), "ID %s", list[i].id);
+		if (name)
+			offer(c, prefix, name, doc);
+		free(name);
+	}
+}
+
 static void offer_metavar(const struct completion *c, const char *prefix,
 			  const char *name)
 {
@@ -127,8 +153,15 @@ static void offer_metavar(const struct completion *c, const char *prefix,
 		"none", "writeback", "writethrough", "directsync", "unsafe",
 		NULL,
 	};
+	static const char *const shapes[] = {
+		"human", "json", "xml", "hashdeep", "dfxml", NULL,
+	};
 	static const char *const files[] = {
-		"LOG", "SOURCE", "TARGET", "OUT", NULL,
+		"IMAGE", "LOG", "SOURCE", "TARGET", "OUT", NULL,
+	};
+	static const char *const operands[] = {
+		"if=", "of=", "bs=", "count=", "skip=", "seek=",
+		"conv=notrunc", NULL,
 	};
 
 	if (islower((unsigned char)name[0]))
@@ -137,10 +170,16 @@ static void offer_metavar(const struct completion *c, const char *prefix,
 		offer_each(c, prefix, platter_context_formats(c->cmd->ctx));
 	else if (!strcmp(name, "CACHE"))
 		offer_each(c, prefix, caches);
+	else if (!strcmp(name, "SHAPE"))
+		offer_each(c, prefix, shapes);
 	else if (!strcmp(name, "POINT"))
 		offer_points(c, prefix);
 	else if (!strcmp(name, "FLAGS"))
 		offer_flags(c, prefix);
+	else if (!strcmp(name, "SNAPSHOT"))
+		offer_snapshots(c, prefix);
+	else if (!strcmp(name, "OPERAND"))
+		offer_each(c, prefix, operands);
 	else if (!strncmp(name, "FILE", 4))
 		platter_out_text(c->out, ":files\n");
 	else

@@ -16,8 +16,9 @@
 static int usage_error(const struct cmd *cmd, const char *path,
 		       const char *msg)
 {
-	fprintf(cmd->err, "platter: %s\n"
-		"Try '%s --help' for more information.\n", msg, path);
+	fprintf(cmd->err, "%s: %s\n"
+		"Try '%s --help' for more information.\n", cmd->as->name, msg,
+		path);
 	return CMD_USAGE;
 }
 
@@ -105,7 +106,7 @@ static int exit_code(const struct cmd *cmd, const struct cmd_verb *verb, int rc,
 		     const struct platter_error *err)
 {
 	if (err->code)
-		fprintf(cmd->err, "platter: %s\n", err->msg);
+		fprintf(cmd->err, "%s: %s\n", cmd->as->name, err->msg);
 	if (rc == -ECANCELED)
 		return CMD_CANCELLED;
 	return rc < 0 ? verb->trouble : rc;
@@ -128,10 +129,25 @@ static int run_verb(struct cmd *cmd, const struct cmd_verb *verb, void *options)
 
 	cmd->verb = verb;
 	rc = platter_context_new(&cmd->ctx, &err);
-	if (!rc)
+	if (!rc) {
+		platter_context_set_follow(cmd->ctx, cmd->follow);
 		rc = verb->run(cmd, options, &err);
+	}
 	rc = finish(cmd, rc, &err);
 	platter_context_free(cmd->ctx);
+	return exit_code(cmd, verb, rc, &err);
+}
+
+static int print_help(const struct cmd *cmd, const struct cmd_verb *verb,
+		      const char *path, bool usage_only)
+{
+	struct platter_error err = PLATTER_ERROR_INIT;
+	int rc = 0;
+
+	if (verb == cmd->root && cmd->as->words)
+		rc = cmd_personality_help(cmd->out, cmd->as, verb, &err);
+	else
+		cmd_help(cmd->out, verb, path, usage_only);
 	return exit_code(cmd, verb, rc, &err);
 }
 
@@ -150,12 +166,11 @@ static int parse_and_run(struct cmd *cmd, const struct cmd_verb *verb,
 	} else if (cmd_parse(&parser, cmd, options, argc, argv, &err)) {
 		code = usage_error(cmd, cmd->path, err.msg);
 	} else if (parser.action == CMD_ACTION_VERSION) {
-		fprintf(cmd->out, "platter %s\n", PACKAGE_VERSION);
+		fprintf(cmd->out, "%s\n", cmd->as->version);
 		code = CMD_OK;
 	} else if (parser.action != CMD_ACTION_RUN) {
-		cmd_help(cmd->out, verb, cmd->path,
-			 parser.action == CMD_ACTION_USAGE);
-		code = CMD_OK;
+		code = print_help(cmd, verb, cmd->path,
+				  parser.action == CMD_ACTION_USAGE);
 	} else if (verb->verbs) {
 		code = no_verb(cmd, cmd->path);
 	} else {
@@ -176,10 +191,8 @@ static int help(struct cmd *cmd, const struct cmd_verb *group,
 	const struct cmd_verb *verb;
 	char below[64];
 
-	if (!*words) {
-		cmd_help(cmd->out, group, path, false);
-		return CMD_OK;
-	}
+	if (!*words)
+		return print_help(cmd, group, path, false);
 	verb = group->verbs ? cmd_verb_find(group, *words) : NULL;
 	if (!verb && group->verbs)
 		return unknown_verb(cmd, group, path, *words);
@@ -194,16 +207,40 @@ static int help(struct cmd *cmd, const struct cmd_verb *group,
 	return help(cmd, verb, below, words + 1);
 }
 
+/*
+ * The words that -T, --trace and its value take at `argv`: 0 where it is
+ * something else, 3 where the value is missing.
+ */
+static int trace_words(const struct cmd *cmd, char *const *argv)
+{
+	const char *word = argv[0];
+
+	if (!cmd->as->trace || !word)
+		return 0;
+	if (!strcmp(word, "-T") || !strcmp(word, "--trace"))
+		return argv[1] ? 2 : 3;
+	return !strncmp(word, "-T", 2) || !strncmp(word, "--trace=", 8);
+}
+
 static int run_group(struct cmd *cmd, const struct cmd_verb *group,
 		     const char *path, int argc, char **argv)
 {
-	const char *word = argc > 1 ? argv[1] : NULL;
 	const struct cmd_verb *verb;
+	const char *word;
 	char below[64];
+	int skip;
 
+	while (argc > 1 && (skip = trace_words(cmd, argv + 1))) {
+		if (skip == 3)
+			return usage_error(cmd, path,
+					   "option '-T' needs a value");
+		argc -= skip;
+		argv += skip;
+	}
+	word = argc > 1 ? argv[1] : NULL;
 	if (!word)
 		return no_verb(cmd, path);
-	if (!strcmp(word, "help"))
+	if (!strcmp(word, "help") && !cmd->as->verbs)
 		return help(cmd, group, path, argv + 2);
 	if (word[0] == '-')
 		return parse_and_run(cmd, group, argc, argv);
@@ -243,7 +280,7 @@ static bool fill_streams(void)
 }
 
 /* What a printer wrote has been checked with the verb; this is the rest. */
-static int close_output(int code)
+static int close_output(const struct cmd_personality *as, int code)
 {
 	bool bad = ferror(stdout);
 
@@ -251,20 +288,27 @@ static int close_output(int code)
 	bad |= fclose(stdout) != 0;
 	if (!bad || code != CMD_OK)
 		return code;
-	fprintf(stderr, "platter: standard output: %s\n",
+	fprintf(stderr, "%s: standard output: %s\n", as->name,
 		errno ? strerror(errno) : "not all could be written");
-	return CMD_TROUBLE;
+	return as->trouble;
 }
 
-int cmd_main(const struct cmd_verb *root, int argc, char **argv)
+int cmd_main(const struct cmd_verb *all, int argc, char **argv)
 {
+	const struct cmd_personality *as = cmd_personality(argc ? argv[0] : "");
+	const struct cmd_verb *verbs[CMD_PERSONALITY_VERBS];
+	struct cmd_verb root;
 	struct cmd cmd = {
-		.root = root,
+		.as = as,
+		.root = &root,
+		.follow = as->follow,
+		.words = argv,
 		.out = stdout,
 		.err = stderr,
 	};
 
 	if (!argc || !fill_streams())
-		return CMD_TROUBLE;
-	return close_output(dispatch(&cmd, root, root->name, argc, argv));
+		return as->trouble;
+	cmd_personality_root(as, all, &root, verbs);
+	return close_output(as, dispatch(&cmd, &root, root.name, argc, argv));
 }

@@ -6,13 +6,23 @@ bin_PROGRAMS += %D%/platter
 %C%_platter_CPPFLAGS = $(public_CPPFLAGS)
 %C%_platter_LDADD = lib/libplatter.la
 %C%_platter_SOURCES = \
+	%D%/amend.c \
+	%D%/bench.c \
+	%D%/check.c \
 	%D%/cmd.h \
+	%D%/commit.c \
 	%D%/compare.c \
 	%D%/complete.c \
+	%D%/convert-source.c \
 	%D%/convert.c \
+	%D%/convert.h \
+	%D%/create.c \
+	%D%/dd.c \
 	%D%/dispatch.c \
+	%D%/hash.c \
 	%D%/help.c \
 	%D%/info.c \
+	%D%/key-values.c \
 	%D%/log-blame.c \
 	%D%/log-check.c \
 	%D%/log-cut.c \
@@ -25,10 +35,17 @@ bin_PROGRAMS += %D%/platter
 	%D%/log.c \
 	%D%/main.c \
 	%D%/map.c \
+	%D%/measure.c \
 	%D%/options.c \
 	%D%/parse.c \
+	%D%/personality.c \
+	%D%/rebase.c \
 	%D%/replay.c \
+	%D%/resize.c \
 	%D%/scan.c \
+	%D%/snapshot-rows.c \
+	%D%/snapshot-rows.h \
+	%D%/snapshot.c \
 	%D%/suggest.c \
 	%D%/values.c \
 	%D%/verbs.h

@@ -58,13 +58,14 @@ static const struct argp argp = {
 static int print_line(struct platter_printer *out,
 		      const struct platter_extent *e, struct platter_error *err)
 {
-	if (!(e->flags & PLATTER_EXTENT_DATA) ||
-	    (e->flags & PLATTER_EXTENT_ZERO))
+	if (!(e->flags & PLATTER_EXTENT_DATA))
 		return 0;
 	if (!(e->flags & PLATTER_EXTENT_OFFSET))
-		return platter_error_set(err, -ENOTSUP, "offset %" PRIu64
-			" is stored in no one place (external, encrypted or "
-			"compressed); use --output=json", e->offset);
+		return platter_error_set(err, -ENOTSUP, "File contains "
+			"external, encrypted or compressed clusters, the first "
+			"at offset %" PRIu64 "; use --output=json", e->offset);
+	if (e->flags & PLATTER_EXTENT_ZERO)
+		return 0;
 	platter_out_text(out, "%#-16" PRIx64 "%#-16" PRIx64 "%#-16" PRIx64
 			 "%s\n", e->offset, e->length, e->host_offset,
 			 e->file ? platter_image_name(e->file) : "");

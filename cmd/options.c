@@ -13,6 +13,8 @@
 enum {
 	KEY_OUTPUT = CMD_KEY_SHARED,
 	KEY_IMAGE_OPTS,
+	KEY_FOLLOW,
+	KEY_OBJECT,
 	KEY_FROM,
 	KEY_TO,
 	KEY_SECTOR_SIZE,
@@ -34,6 +36,8 @@ static error_t parse_output(int key, char *arg, struct argp_state *state)
 
 	if (key != KEY_OUTPUT)
 		return ARGP_ERR_UNKNOWN;
+	if (cmd_of(state)->as->no_xml && !strcmp(arg, "xml"))
+		return cmd_usage(state, "--output is human or json");
 	if (platter_output_parse(&o->kind, arg, &e))
 		return cmd_usage(state, "%s", e.msg);
 	return 0;
@@ -42,6 +46,68 @@ static error_t parse_output(int key, char *arg, struct argp_state *state)
 const struct argp cmd_output_argp = {
 	.options = output_options,
 	.parser = parse_output,
+};
+
+/* ---- --follow, --object ---- */
+
+static const struct argp_option files_options[] = {
+	{ .name = "follow", .key = KEY_FOLLOW, .arg = "none|beneath|any",
+	  .doc = "which files an image may name and have opened: none, those "
+		 "in or below its own directory (beneath), any" },
+	{ .name = "object", .key = KEY_OBJECT, .arg = "secret,id=ID,...",
+	  .doc = "a key, as qemu-img takes it; no format here uses one" },
+	{ 0 },
+};
+
+static error_t parse_follow(struct argp_state *state, const char *arg)
+{
+	static const struct {
+		const char *name;
+		enum platter_follow follow;
+	} table[] = {
+		{ "none", PLATTER_FOLLOW_NONE },
+		{ "beneath", PLATTER_FOLLOW_BENEATH },
+		{ "any", PLATTER_FOLLOW_ANY },
+	};
+
+	for (size_t i = 0; i < CMD_ARRAY_SIZE(table); i++) {
+		if (strcmp(table[i].name, arg))
+			continue;
+		cmd_of(state)->follow = table[i].follow;
+		return 0;
+	}
+	return cmd_usage(state, "--follow: '%s' is not none, beneath or any",
+			 arg);
+}
+
+/* Nothing reads a key yet; only what is not one at all is an error. */
+static error_t check_object(struct argp_state *state, const char *arg)
+{
+	size_t len = strcspn(arg, ",");
+
+	if (len != strlen("secret") || strncmp(arg, "secret", len))
+		return cmd_usage(state, "--object: '%.*s' is not secret",
+				 (int)len, arg);
+	if (!strstr(arg + len, ",id="))
+		return cmd_usage(state, "--object: the secret has no id");
+	return 0;
+}
+
+static error_t parse_files(int key, char *arg, struct argp_state *state)
+{
+	switch (key) {
+	case KEY_FOLLOW:
+		return parse_follow(state, arg);
+	case KEY_OBJECT:
+		return check_object(state, arg);
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+}
+
+const struct argp cmd_files_argp = {
+	.options = files_options,
+	.parser = parse_files,
 };
 
 /* ---- -f, --image-opts, -U ---- */
@@ -75,9 +141,15 @@ static error_t parse_image(int key, char *arg, struct argp_state *state)
 	}
 }
 
+static const struct argp_child image_children[] = {
+	CMD_CHILD_FILES,
+	{ 0 },
+};
+
 const struct argp cmd_image_argp = {
 	.options = image_options,
 	.parser = parse_image,
+	.children = image_children,
 };
 
 int cmd_image_open(struct cmd *cmd, const struct cmd_image *opts,
@@ -144,7 +216,11 @@ int cmd_progress_start(struct cmd *cmd, const struct cmd_progress *opts,
 	FILE *stream = cmd->err;
 
 	*out = NULL;
-	if (opts->show && !opts->quiet &&
+	if (cmd->as->plain_progress) {
+		style = opts->show && !opts->quiet ? PLATTER_PROGRESS_QEMU :
+						     PLATTER_PROGRESS_NONE;
+		stream = cmd->out;
+	} else if (opts->show && !opts->quiet &&
 	    !(terminal && (!human || isatty(fileno(cmd->out))))) {
 		style = PLATTER_PROGRESS_QEMU;
 		stream = human ? cmd->out : cmd->err;

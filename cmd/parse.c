@@ -26,6 +26,11 @@ static struct cmd_parser *parser_of(const struct argp_state *state)
 	return (struct cmd_parser *)(uintptr_t)state->root_argp;
 }
 
+struct cmd *cmd_of(const struct argp_state *state)
+{
+	return parser_of(state)->cmd;
+}
+
 error_t cmd_usage(const struct argp_state *state, const char *fmt, ...)
 {
 	struct platter_error *err = parser_of(state)->err;

@@ -113,27 +113,41 @@ bool cmd_option_short(const struct argp *argp, int key, struct cmd_option *out)
 	return cmd_options_each(argp, &s.visitor);
 }
 
+/* The word at *p, less what marks it; returns what is behind it, or NULL. */
+static const char *next_name(const char *p, char *buf, size_t size,
+			     bool *optional, bool *repeats)
+{
+	size_t len;
+
+	p += strspn(p, " ");
+	len = strcspn(p, " ");
+	if (!len)
+		return NULL;
+	*optional = p[0] == '[';
+	snprintf(buf, size, "%.*s", (int)(len - 2 * *optional), p + *optional);
+	buf[strcspn(buf, ".]")] = '\0';
+	*repeats = memmem(p, len, "...", 3);
+	return p + len;
+}
+
 bool cmd_args_doc(const char *args_doc, unsigned int i, char *buf, size_t size,
 		  bool *optional)
 {
-	const char *p = args_doc ? args_doc : "";
-	size_t len;
+	const char *again = NULL, *p, *word;
+	bool repeats;
 
-	for (;; i--) {
-		p += strspn(p, " ");
-		len = strcspn(p, " ");
-		if (!len)
-			return false;
-		if (!i)
+	for (word = args_doc ? args_doc : ""; ; word = p) {
+		p = next_name(word, buf, size, optional, &repeats);
+		if (!p || !i--)
 			break;
-		p += len;
+		if (repeats)
+			again = word;
 	}
-	*optional = p[0] == '[';
-	if (*optional) {
-		p++;
-		len -= 2;
-	}
-	snprintf(buf, size, "%.*s", (int)len, p);
+	if (p || !again)
+		return p;
+	/* More of what may come more than once. */
+	next_name(again, buf, size, optional, &repeats);
+	*optional = true;
 	return true;
 }
 

@@ -10,10 +10,21 @@
 #include "cmd.h"
 
 #define CMD_VERBS(VERB)		\
+	VERB(create)		\
 	VERB(info)		\
 	VERB(map)		\
+	VERB(check)		\
 	VERB(convert)		\
 	VERB(compare)		\
+	VERB(hash)		\
+	VERB(measure)		\
+	VERB(resize)		\
+	VERB(amend)		\
+	VERB(snapshot)		\
+	VERB(rebase)		\
+	VERB(commit)		\
+	VERB(dd)		\
+	VERB(bench)		\
 	VERB(log)		\
 	VERB(replay)		\
 	VERB(complete)

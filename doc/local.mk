@@ -4,10 +4,16 @@
 
 man_pages = \
 	%D%/man/platter.1 \
+	%D%/man/platter-amend.1 \
+	%D%/man/platter-bench.1 \
+	%D%/man/platter-commit.1 \
+	%D%/man/platter-check.1 \
 	%D%/man/platter-compare.1 \
 	%D%/man/platter-convert.1 \
+	%D%/man/platter-create.1 \
+	%D%/man/platter-dd.1 \
+	%D%/man/platter-hash.1 \
 	%D%/man/platter-info.1 \
-	%D%/man/platter-log.1 \
 	%D%/man/platter-log-blame.1 \
 	%D%/man/platter-log-check.1 \
 	%D%/man/platter-log-cut.1 \
@@ -17,8 +23,13 @@ man_pages = \
 	%D%/man/platter-log-marks.1 \
 	%D%/man/platter-log-repair.1 \
 	%D%/man/platter-log-stat.1 \
+	%D%/man/platter-log.1 \
 	%D%/man/platter-map.1 \
+	%D%/man/platter-measure.1 \
+	%D%/man/platter-rebase.1 \
 	%D%/man/platter-replay.1 \
+	%D%/man/platter-resize.1 \
+	%D%/man/platter-snapshot.1 \
 	%D%/man/platter-write-log.5
 
 dist_man_MANS = $(man_pages)

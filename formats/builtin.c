@@ -10,6 +10,7 @@
 
 static const struct platter_driver *const drivers[] = {
 	&plt_raw_driver,
+	&plt_qcow2_driver,
 	&plt_writelog_driver,
 	&plt_blkdebug_driver,
 	&plt_blklogwrites_driver,

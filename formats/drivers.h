@@ -11,6 +11,7 @@ extern const struct platter_driver plt_host_device_driver;
 extern const struct platter_driver plt_null_driver;
 
 /* disk/ */
+extern const struct platter_driver plt_qcow2_driver;
 extern const struct platter_driver plt_raw_driver;
 extern const struct platter_driver plt_writelog_driver;
 

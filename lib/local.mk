@@ -26,6 +26,11 @@ plattersysinclude_HEADERS = \
 
 %C%_libcore_la_SOURCES = \
 	%D%/base/checked.h \
+	%D%/base/codec.c \
+	%D%/base/codec.h \
+	%D%/base/deflate-write.c \
+	%D%/base/deflate-write.h \
+	%D%/base/deflate.c \
 	%D%/base/endian.h \
 	%D%/base/error.c \
 	%D%/base/error.h \
@@ -33,6 +38,8 @@ plattersysinclude_HEADERS = \
 	%D%/base/hash.h \
 	%D%/base/heap.c \
 	%D%/base/heap.h \
+	%D%/base/huffman.c \
+	%D%/base/huffman.h \
 	%D%/base/io.c \
 	%D%/base/io.h \
 	%D%/base/mem.c \
@@ -43,17 +50,30 @@ plattersysinclude_HEADERS = \
 	%D%/base/opts.h \
 	%D%/base/pool.c \
 	%D%/base/pool.h \
+	%D%/base/rate.c \
+	%D%/base/rate.h \
 	%D%/base/size.c \
 	%D%/base/text.c \
 	%D%/base/text.h \
+	%D%/base/zstd.c \
+	%D%/bitmap/dirty.c \
+	%D%/bitmap/dirty.h \
+	%D%/copy/copier.h \
 	%D%/copy/copy.c \
 	%D%/copy/copy.h \
+	%D%/copy/digest.c \
+	%D%/copy/digest.h \
 	%D%/copy/extents.c \
 	%D%/copy/extents.h \
+	%D%/copy/pack.c \
 	%D%/copy/runner.c \
 	%D%/copy/runner.h \
+	%D%/copy/scan.c \
+	%D%/copy/scan.h \
+	%D%/copy/work.c \
 	%D%/core/cache.c \
 	%D%/core/clear.c \
+	%D%/core/concat.c \
 	%D%/core/context.c \
 	%D%/core/core.h \
 	%D%/core/create.c \
@@ -62,19 +82,31 @@ plattersysinclude_HEADERS = \
 	%D%/core/lock.c \
 	%D%/core/map.c \
 	%D%/core/open.c \
+	%D%/core/preallocate.c \
 	%D%/core/probe.c \
 	%D%/core/progress.c \
 	%D%/core/rw.c \
 	%D%/core/rw.h \
 	%D%/core/spec.c \
 	%D%/core/whole.c \
+	%D%/job/bench.c \
+	%D%/job/bitmaps.c \
+	%D%/job/chain.c \
+	%D%/job/commit.c \
+	%D%/job/compare-all.c \
 	%D%/job/compare.c \
+	%D%/job/convert-stream.c \
 	%D%/job/convert.c \
+	%D%/job/dd.c \
+	%D%/job/hash.c \
 	%D%/job/in-order.c \
 	%D%/job/job.h \
 	%D%/job/log-copy.c \
+	%D%/job/measure.c \
+	%D%/job/rebase.c \
 	%D%/job/replay.c \
 	%D%/job/target.c \
+	%D%/out/dfxml.c \
 	%D%/out/json.c \
 	%D%/out/printer.c \
 	%D%/out/printer.h \

@@ -224,6 +224,24 @@ fixtures()
 	done
 }
 
+# example_images: the images the examples of verbs on images are about.
+example_images()
+{
+	local name below=base
+
+	for name in disk scratch before after base new-base; do
+		"$PLATTER" convert -O qcow2 before.raw "$name.qcow2"
+	done
+	for name in middle top overlay; do
+		"$PLATTER" create -q -f qcow2 -b "$below.qcow2" -F qcow2 \
+			"$name.qcow2"
+		below=$name
+	done
+	head -c 512 before.raw >boot.img
+	xz -k disk.raw
+	cp before.raw scratch.raw
+}
+
 @test "the examples in the man pages work" {
 	need jq xz
 	local source
@@ -234,6 +252,7 @@ fixtures()
 		mkdir "$page.d"
 		cp --reflink=auto disk.dmlw before.raw disk.raw copy.raw \
 			"$page.d"
+		(cd "$page.d" && example_images)
 		sed -n '/^# EXAMPLES/,/^# SEE ALSO/p' "$source" |
 			sed -n '/^```$/,/^```$/p' |
 			sed -e '/^```$/d' -e 's/\\\\$/\\/' >"$page.sh"
@@ -278,6 +297,9 @@ fixtures()
 	run names map disk.raw
 	assert_output ''
 	run names compare disk.raw before.raw
+	assert_output ''
+	"$PLATTER" create -q -f qcow2 new.qcow2 1M
+	run names measure -O qcow2 new.qcow2
 	assert_output ''
 	run names replay disk.dmlw x.raw --in-order --verify
 	assert_output ''

@@ -15,72 +15,59 @@ setup()
 	done
 }
 
-same_json()
-{
-	need qemu-img jq
-	diff <("$PLATTER" map --output=json "$@" | jq -S .) \
-		<(qemu-img map --output=json "$@" | jq -S .)
-}
-
-same_text()
-{
-	need qemu-img
-	diff <("$PLATTER" map "$@") <(qemu-img map "$@")
-}
-
 @test "JSON of a sparse raw file is qemu-img's" {
-	same_json disk.raw
-	same_json -f raw disk.raw
+	same_json map disk.raw
+	same_json map -f raw disk.raw
 }
 
 @test "JSON of a file without holes is one extent, as qemu-img's" {
 	head -c 1M /dev/urandom >full.raw
-	same_json full.raw
+	same_json map full.raw
 }
 
 @test "JSON of a file that is one hole is qemu-img's" {
 	truncate -s 7T hole.raw || skip "no files of 7 TiB here"
-	same_json hole.raw
+	same_json map hole.raw
 }
 
 @test "JSON of a file of odd size is qemu-img's" {
 	head -c 1000 /dev/urandom >odd.raw
-	same_json odd.raw
+	same_json map odd.raw
 	truncate -s 1000 odd-hole.raw
-	same_json odd-hole.raw
+	same_json map odd-hole.raw
 }
 
 @test "JSON of an empty file is qemu-img's" {
 	: >empty.raw
-	same_json empty.raw
+	same_json map empty.raw
 }
 
 @test "JSON of a block device is qemu-img's" {
 	need_root
 	need losetup
 	device=$(losetup -f --show disk.raw) || skip "no loop devices here"
-	same_json "$device" || status=$?
+	same_json map "$device" || status=$?
 	losetup -d "$device"
 	((${status:-0} == 0))
 }
 
 @test "-s and -l clip as qemu-img's do" {
-	same_json -s 100 -l 1000 disk.raw
-	same_json -s 64K disk.raw
-	same_json -l 300K disk.raw
-	same_json --start-offset=200K --max-length=1M disk.raw
+	same_json map -s 100 -l 1000 disk.raw
+	same_json map -s 64K disk.raw
+	same_json map -l 300K disk.raw
+	same_json map --start-offset=200K --max-length=1M disk.raw
 }
 
 @test "a range beyond the end is one empty extent, as in qemu-img" {
-	same_json -s 3M disk.raw
-	same_json -s 1G -l 1M disk.raw
-	same_json -l 0 disk.raw
-	same_text -s 1G disk.raw
+	same_json map -s 3M disk.raw
+	same_json map -s 1G -l 1M disk.raw
+	same_json map -l 0 disk.raw
+	same_text map -s 1G disk.raw
 }
 
 @test "text is qemu-img's" {
-	same_text disk.raw
-	same_text -s 64K -l 300K disk.raw
+	same_text map disk.raw
+	same_text map -s 64K -l 300K disk.raw
 }
 
 @test "a file of ten thousand holes has each extent once" {
@@ -90,7 +77,7 @@ same_text()
 		echo "write $((i * 128)) 8 fill=1"
 	done | mklog many.log
 	"$PLATTER" replay -q many.log holes.raw
-	same_json holes.raw
+	same_json map holes.raw
 }
 
 @test "rows are printed a line each" {

@@ -25,10 +25,11 @@ answers()
 # --- the command ----------------------------------------------------------
 
 @test "verbs are offered, each with its summary" {
-	run "$PLATTER" __complete c
+	run "$PLATTER" __complete co
 	assert_output "$(printf '%s\t%s\n' \
 		convert 'copy an image into a new one' \
-		compare 'compare the content of two images')"
+		compare 'compare the content of two images' \
+		commit "write an overlay's data into its backing file")"
 }
 
 @test "verbs of log are offered behind log" {
@@ -61,7 +62,7 @@ answers()
 
 @test "options that are there for old scripts only are not offered" {
 	answers compare --a
-	assert_output ''
+	assert_output --all
 }
 
 @test "every option of every verb is offered" {
@@ -130,6 +131,15 @@ answers()
 	assert_output "$(printf '%s\n' end flush: fua:)"
 	answers log list nosuch --to ''
 	assert_output "$(printf '%s\n' end flush: fua:)"
+}
+
+@test "the operands of dd are offered" {
+	answers dd s
+	assert_line skip=
+	assert_line seek=
+	answers dd if=x.raw co
+	assert_line count=
+	assert_line conv=notrunc
 }
 
 @test "file names are asked of the shell" {

@@ -6,23 +6,32 @@
 # Programs the bats tests call; they come first in the tests' PATH.
 test_tools = \
 	%D%/tools/bitflip \
+	%D%/tools/crash-states \
 	%D%/tools/hold-image \
+	%D%/tools/image-io \
 	%D%/tools/mklog \
 	%D%/tools/naive-replay \
-	%D%/tools/peak-memory
+	%D%/tools/peak-memory \
+	%D%/tools/qcow2-damage \
+	%D%/tools/qcow2-mutate \
+	%D%/tools/random-ops
 
 # cmocka programs.
 unit_tests = \
+	%D%/unit/base-codec \
 	%D%/unit/base-error \
 	%D%/unit/base-hash \
 	%D%/unit/base-io \
 	%D%/unit/base-newfile \
 	%D%/unit/base-opts \
 	%D%/unit/base-pool \
+	%D%/unit/base-rate \
 	%D%/unit/base-size \
 	%D%/unit/base-text \
+	%D%/unit/bitmap-dirty \
 	%D%/unit/compare \
 	%D%/unit/copy \
+	%D%/unit/copy-order \
 	%D%/unit/core-gate \
 	%D%/unit/core-lock \
 	%D%/unit/core-map \
@@ -33,6 +42,8 @@ unit_tests = \
 	%D%/unit/out-printer \
 	%D%/unit/out-progress \
 	%D%/unit/out-random \
+	%D%/unit/qcow2-threads \
+	%D%/unit/qcow2-write \
 	%D%/unit/replay-verify \
 	%D%/unit/wlog-damage \
 	%D%/unit/wlog-state
@@ -40,7 +51,9 @@ unit_tests = \
 # LLVMFuzzerTestOneInput() programs, run on every file of fuzz/corpus/NAME.
 # Each has its two lines below.
 fuzz_tests = \
-	%D%/fuzz/fuzz-log
+	%D%/fuzz/fuzz-log \
+	%D%/fuzz/fuzz-qcow2 \
+	%D%/fuzz/fuzz-spec
 
 %C%_unit_replay_verify_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/formats
 %C%_unit_wlog_damage_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/formats
@@ -49,6 +62,12 @@ fuzz_tests = \
 
 %C%_fuzz_fuzz_log_LDFLAGS = $(fuzz_flags)
 %C%_fuzz_fuzz_log_LDADD = $(fuzz_libs)
+%C%_fuzz_fuzz_qcow2_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/formats
+%C%_fuzz_fuzz_qcow2_LDFLAGS = $(fuzz_flags)
+%C%_fuzz_fuzz_qcow2_LDADD = $(fuzz_libs)
+%C%_fuzz_fuzz_spec_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/formats
+%C%_fuzz_fuzz_spec_LDFLAGS = $(fuzz_flags)
+%C%_fuzz_fuzz_spec_LDADD = $(fuzz_libs)
 
 LDADD = lib/libinternal.la $(CMOCKA_LIBS)
 

@@ -8,6 +8,8 @@
 #include <inttypes.h>
 #include <pthread.h>
 
+#include <platter/job.h>
+
 #include "base/checked.h"
 #include "base/error.h"
 #include "base/mem.h"
@@ -139,6 +141,18 @@ static int raw_resize(struct platter_image *img, uint64_t size,
 	return rc;
 }
 
+/* Holes count as well: not every storage has them. */
+static int raw_measure(struct platter_options *opts, struct platter_image *src,
+		       uint64_t size, struct platter_measure *out,
+		       struct platter_error *err)
+{
+	(void)opts;
+	(void)err;
+	out->required = src ? platter_image_size(src) : size;
+	out->fully_allocated = out->required;
+	return 0;
+}
+
 static const struct platter_option raw_options[] = {
 	{ "file", "the file or node to read" },
 	{ "offset", "bytes of the file before the disk starts (default 0)" },
@@ -147,6 +161,7 @@ static const struct platter_option raw_options[] = {
 };
 
 static const struct platter_option raw_create_options[] = {
+	{ "size", "size of the disk, in bytes", PLATTER_OPTION_SIZE },
 	{ "preallocation", "off, falloc or full (default off)" },
 	{ NULL, NULL }
 };
@@ -165,5 +180,6 @@ const struct platter_driver plt_raw_driver = {
 	.create_options = raw_create_options,
 	.open = raw_open,
 	.close = raw_close,
+	.measure = raw_measure,
 	.format = &raw_format,
 };

@@ -245,6 +245,13 @@ static int logwrites_open(struct platter_image *img,
 	return 0;
 }
 
+/* As when it is opened for writing: nothing has been written so far. */
+static int logwrites_reopen_rw(struct platter_image *img,
+			       struct platter_error *err)
+{
+	return start_log(platter_image_state(img), err);
+}
+
 /* The super block was written by the flush that came before. */
 static void logwrites_close(struct platter_image *img)
 {
@@ -269,6 +276,7 @@ static const struct platter_io_ops io_ops = {
 	.discard = logwrites_discard,
 	.flush = logwrites_flush,
 	.resize = logwrites_resize,
+	.reopen_rw = logwrites_reopen_rw,
 };
 
 const struct platter_driver plt_blklogwrites_driver = {

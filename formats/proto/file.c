@@ -2,7 +2,9 @@
 /* The file protocol: regular files, which it can also create. */
 #include <fcntl.h>
 #include <inttypes.h>
+#include <linux/fs.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 
 #include "base/error.h"
@@ -92,27 +94,88 @@ static int fill(int fd, uint64_t size, enum preallocation prealloc,
 	return 0;
 }
 
+/*
+ * A new file, or one that is there and empty: it was made under another name
+ * and is still its maker's.
+ */
+static int make_empty_file(const char *filename, bool *made,
+			   struct platter_error *err)
+{
+	struct stat st;
+	int fd;
+
+	fd = open(filename, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+	*made = fd >= 0;
+	if (fd < 0 && errno == EEXIST) {
+		if (!lstat(filename, &st) && S_ISREG(st.st_mode) &&
+		    !st.st_size)
+			fd = open(filename, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
+		else
+			errno = EEXIST;
+	}
+	return fd >= 0 ? fd : plt_err_errno(err, -errno, "creating");
+}
+
+/*
+ * The next two are wishes: most file systems have no such thing, and the file
+ * is as good without.
+ */
+static void set_nocow(int fd)
+{
+	int flags;
+
+	if (!ioctl(fd, FS_IOC_GETFLAGS, &flags)) {
+		flags |= FS_NOCOW_FL;
+		(void)ioctl(fd, FS_IOC_SETFLAGS, &flags);
+	}
+}
+
+static void set_extent_hint(int fd, uint64_t bytes)
+{
+	struct fsxattr attr;
+
+	if (!ioctl(fd, FS_IOC_FSGETXATTR, &attr)) {
+		attr.fsx_xflags |= FS_XFLAG_EXTSIZE;
+		attr.fsx_extsize = (uint32_t)bytes;
+		(void)ioctl(fd, FS_IOC_FSSETXATTR, &attr);
+	}
+}
+
 static int file_create(struct platter_context *ctx, const char *filename,
 		       uint64_t size, struct platter_options *opts,
 		       struct platter_error *err)
 {
 	enum preallocation prealloc;
 	plt_auto_fd int fd = -1;
+	bool made, nocow = false;
+	uint64_t hint = 0;
 	int rc;
 
 	(void)ctx;
 	rc = parse_preallocation(opts, &prealloc, err);
+	if (rc == 0)
+		rc = platter_options_bool(opts, "nocow", &nocow, err);
+	if (rc == 0)
+		rc = platter_options_size(opts, "extent_size_hint", &hint, err);
+	if (rc == 0 && hint > UINT32_MAX)
+		rc = plt_err_set(err, -EINVAL, "extent_size_hint %" PRIu64
+				 " is over the limit of %" PRIu32, hint,
+				 UINT32_MAX);
 	if (rc == 0)
 		rc = plt_options_check_used(opts, err);
 	if (rc < 0)
 		return rc;
 	if (!strncmp(filename, PREFIX, strlen(PREFIX)))
 		filename += strlen(PREFIX);
-	fd = open(filename, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+	fd = make_empty_file(filename, &made, err);
 	if (fd < 0)
-		return plt_err_errno(err, -errno, "creating");
+		return fd;
+	if (nocow)
+		set_nocow(fd);
+	if (hint)
+		set_extent_hint(fd, hint);
 	rc = fill(fd, size, prealloc, err);
-	if (rc < 0)
+	if (rc < 0 && made)
 		unlink(filename);
 	return rc;
 }
@@ -123,7 +186,12 @@ static const struct platter_option file_options[] = {
 };
 
 static const struct platter_option file_create_options[] = {
+	{ "size", "size of the disk, in bytes", PLATTER_OPTION_SIZE },
 	{ "preallocation", "off, falloc or full (default off)" },
+	{ "nocow", "no copy-on-write, on btrfs (default off)",
+	  PLATTER_OPTION_BOOL },
+	{ "extent_size_hint", "bytes the file system is to allocate at a time",
+	  PLATTER_OPTION_SIZE },
 	{ NULL, NULL }
 };
 

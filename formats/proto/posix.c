@@ -18,6 +18,8 @@
 #include "core/core.h"
 #include "proto/posix.h"
 
+#define CACHED_WRITE	(256u << 10)	/* bytes written with a call, at most */
+
 bool plt_posix_plain_name(const char *filename)
 {
 	return !plt_spec_scheme(filename) || access(filename, F_OK) == 0;
@@ -116,8 +118,8 @@ static int set_up(struct platter_image *img, struct plt_posix *s, bool device,
 }
 
 /*
- * No lock for looking at the outside of an image: `info` of one that is in use
- * works, as with qemu-img.
+ * No lock for looking at the outside of an image: `info` of a raw one that is
+ * in use works, as with qemu-img.
  */
 static bool wants_lock(const struct plt_posix *s, unsigned int flags)
 {
@@ -178,6 +180,17 @@ static void lock_again(struct plt_posix *s)
 {
 	if (plt_lock_image(s->fd, false, "", NULL))
 		plt_unlock_image(s->fd);
+}
+
+/* One that was opened for looking at its outside only is now looked into. */
+static int posix_lock(struct platter_image *img, struct platter_error *err)
+{
+	unsigned int flags = platter_image_flags(img);
+	struct plt_posix *s = platter_image_state(img);
+
+	if (wants_lock(s, flags) || !wants_lock(s, flags & ~PLATTER_O_NO_IO))
+		return 0;
+	return plt_lock_image(s->fd, false, platter_image_name(img), err);
 }
 
 /*
@@ -243,6 +256,27 @@ static int posix_pread(struct platter_image *img, void *buf, size_t len,
 	return 0;
 }
 
+/*
+ * Through the page cache in pieces: for a long write the kernel looks for
+ * memory in as large blocks, which is slow when there is none at hand, and
+ * the speed of short ones is the same.
+ */
+static int write_cached(int fd, const unsigned char *buf, size_t len,
+			uint64_t offset)
+{
+	int rc = 0;
+
+	while (len && !rc) {
+		size_t n = PLT_MIN(len, CACHED_WRITE - offset % CACHED_WRITE);
+
+		rc = plt_pwrite(fd, buf, n, offset);
+		buf += n;
+		offset += n;
+		len -= n;
+	}
+	return rc;
+}
+
 static int posix_pwrite(struct platter_image *img, const void *buf, size_t len,
 			uint64_t offset, struct platter_error *err)
 {
@@ -251,7 +285,7 @@ static int posix_pwrite(struct platter_image *img, const void *buf, size_t len,
 
 	rc = s->direct ? plt_direct_pwrite(s, buf, len, offset,
 					   platter_image_size(img)) :
-			 plt_pwrite(s->fd, buf, len, offset);
+			 write_cached(s->fd, buf, len, offset);
 	s->writes++;
 	if (rc < 0)
 		return plt_err_errno(err, rc, "writing %zu bytes at offset %"
@@ -319,5 +353,6 @@ const struct platter_io_ops plt_posix_io = {
 	.extent = plt_posix_extent,
 	.allocated = posix_allocated,
 	.reopen_rw = posix_reopen_rw,
+	.lock = posix_lock,
 	.copy_range = plt_posix_copy_range,
 };

@@ -1,12 +1,13 @@
-/* SPDX-License-Identifier: LGPL-2.1-or-later */
+// SPDX-License-Identifier: LGPL-2.1-or-later
 /*
  * The copy engine: every job that moves blocks from one node to another.
  *
  * The calling thread walks the source's map in ascending order and cuts it
- * into segments; workers move them. What the map says about where the bytes
- * are is used for reading them: asking the drivers again for each piece would
- * cost more than the copying. Pieces that follow each other for the guest are
- * gathered and written with one call, however they are stored.
+ * into segments; workers move them (work.c).
+ *
+ * A target with clusters gets whole ones: where a cluster's worth of the
+ * source is data in part, all of it is read through the source and written at
+ * once. Anything less would make the target allocate it in pieces.
  *
  * Only a long run that is stored in one piece is offered to the kernel for
  * copying inside the file system, and only where nobody wants to look for
@@ -14,20 +15,15 @@
  */
 #include "copy/copy.h"
 
-#include <inttypes.h>
-#include <pthread.h>
-#include <stdatomic.h>
 #include <string.h>
-#include <time.h>
 
 #include <platter/sys/driver.h>
 
 #include "base/checked.h"
 #include "base/error.h"
-#include "base/io.h"
-#include "base/mem.h"
+#include "base/rate.h"
+#include "copy/copier.h"
 #include "copy/extents.h"
-#include "copy/runner.h"
 #include "core/core.h"
 
 #define GRANULE_MAX	4096u		/* zeros are looked for in these */
@@ -41,252 +37,11 @@
 #define ZERO_MAX	(256u << 20)
 #define ZERO_CALLS	4096u
 #define ZERO_SPEED	64u	/* times as fast as writing, at least */
-#define PROGRESS_NS	20000000	/* between two reports */
+#define RATE_SLICES	20u	/* of a second, between looking for a signal */
+#define UNIT_EXTENTS	16u	/* looked at together */
+#define SALVAGE_STEP	(64u << 10)	/* where the map cannot be read */
 
-enum {
-	SEG_NONE,	/* nothing to do */
-	SEG_DATA,	/* through a buffer */
-	SEG_OFFLOAD,	/* stored in one long piece of a plain file */
-	SEG_ZERO,
-};
-
-struct copier {
-	struct platter_image *src;
-	struct platter_image *dst;
-	const struct plt_copy_options *opts;
-	uint64_t granule;		/* of zero detection, 0 = none */
-	struct plt_runner *run;
-	uint64_t skipped;		/* guest bytes no worker sees */
-	int64_t reported_ns;
-	bool one_writer;		/* take turns, with `turn` */
-	pthread_mutex_t turn;
-	_Atomic bool no_offload;	/* tried, and not supported */
-	_Atomic uint64_t written;
-	_Atomic uint64_t zeroed;
-};
-
-/* ---- the workers' side ---- */
-
-static int write_data(struct copier *c, const uint8_t *buf, size_t len,
-		      uint64_t offset, struct platter_error *err)
-{
-	int rc;
-
-	if (!len)
-		return 0;
-	rc = platter_image_pwrite(c->dst, buf, len, offset, err);
-	if (!rc)
-		c->written += len;
-	return rc;
-}
-
-static int write_zeros(struct copier *c, uint64_t offset, uint64_t len,
-		       struct platter_error *err)
-{
-	unsigned int flags = c->opts->allocate ? 0 : PLATTER_ZERO_UNMAP;
-
-	if (c->opts->target_is_zero && !c->opts->allocate)
-		return 0;
-	return platter_image_zero(c->dst, offset, len, flags, err);
-}
-
-/* Bytes from `offset` to the next multiple of `unit`, at most `len`. */
-static uint64_t up_to_multiple(uint64_t offset, uint64_t len, uint64_t unit)
-{
-	return PLT_MIN(len, unit - (offset & (unit - 1)));
-}
-
-/* How far `buf` goes on being zero, or not zero, as at its beginning. */
-static size_t run_length(const struct copier *c, const uint8_t *buf,
-			 size_t len, uint64_t offset, bool *zero)
-{
-	size_t pos = up_to_multiple(offset, len, c->granule);
-
-	*zero = plt_is_zero(buf, pos);
-	while (pos < len) {
-		size_t n = up_to_multiple(offset + pos, len - pos, c->granule);
-
-		if (plt_is_zero(buf + pos, n) != *zero)
-			break;
-		pos += n;
-	}
-	return pos;
-}
-
-/* Write a chunk; runs of zeros that are long enough become holes. */
-static int write_chunk(struct copier *c, const uint8_t *buf, size_t len,
-		       uint64_t offset, struct platter_error *err)
-{
-	size_t begin = 0;	/* of data not written yet */
-	size_t pos = 0;
-	int rc = 0;
-
-	while (c->granule && pos < len && !rc) {
-		bool zero;
-		size_t n = run_length(c, buf + pos, len - pos, offset + pos,
-				      &zero);
-
-		if (zero && n >= c->opts->sparse_size) {
-			rc = write_data(c, buf + begin, pos - begin,
-					offset + begin, err);
-			if (!rc)
-				rc = write_zeros(c, offset + pos, n, err);
-			c->zeroed += n;
-			begin = pos + n;
-		}
-		pos += n;
-	}
-	if (rc)
-		return rc;
-	return write_data(c, buf + begin, len - begin, offset + begin, err);
-}
-
-static int read_segment(struct copier *c, const struct plt_segment *seg,
-			void *buf, struct platter_error *err)
-{
-	if (seg->file)
-		return platter_image_pread(seg->file, buf, seg->length,
-					   seg->host_offset, err);
-	return platter_image_pread(c->src, buf, seg->length, seg->offset, err);
-}
-
-/* Put the data of a batch into the buffer, piece behind piece. */
-static int read_batch(struct copier *c, const struct plt_segment *segs,
-		      size_t nr, uint8_t *buf, struct platter_error *err)
-{
-	int rc = 0;
-
-	for (size_t i = 0; i < nr && !rc && !plt_runner_stopped(c->run); i++) {
-		if (segs[i].kind != SEG_DATA)
-			continue;
-		rc = read_segment(c, &segs[i], buf, err);
-		buf += segs[i].length;
-	}
-	return rc;
-}
-
-/* The pieces that follow each other for the guest are written together. */
-static size_t adjoining(const struct plt_segment *segs, size_t nr, size_t *len)
-{
-	size_t n = 1;
-
-	*len = segs[0].length;
-	while (n < nr && segs[n].kind == SEG_DATA &&
-	       segs[n].offset == segs[0].offset + *len)
-		*len += segs[n++].length;
-	return n;
-}
-
-static int write_batch(struct copier *c, const struct plt_segment *segs,
-		       size_t nr, const uint8_t *buf,
-		       struct platter_error *err)
-{
-	int rc = 0;
-
-	for (size_t i = 0; i < nr && !rc && !plt_runner_stopped(c->run);) {
-		const struct plt_segment *seg = &segs[i];
-		size_t len, n = 1;
-
-		if (seg->kind == SEG_ZERO) {
-			rc = write_zeros(c, seg->offset, seg->length, err);
-		} else if (seg->kind == SEG_DATA) {
-			n = adjoining(seg, nr - i, &len);
-			rc = write_chunk(c, buf, len, seg->offset, err);
-			buf += len;
-		}
-		i += n;
-	}
-	return rc;
-}
-
-/*
- * Copy inside the kernel as far as that goes. Less than everything is no
- * error: the rest goes through a buffer.
- */
-static int offload(struct copier *c, struct plt_segment *seg,
-		   struct platter_error *err)
-{
-	const struct platter_io_ops *ops = seg->file->drv->io;
-	struct platter_image *file;
-	uint64_t host, copied = 0;
-	int rc = 0;
-
-	file = plt_image_plain(c->dst, seg->offset, seg->length, &host);
-	if (!file || file->drv->io->copy_range != ops->copy_range)
-		rc = -ENOTSUP;
-	while (!rc && copied < seg->length) {
-		uint64_t n = 0;
-
-		rc = ops->copy_range(seg->file, seg->host_offset + copied,
-				     file, host + copied, seg->length - copied,
-				     &n, err);
-		copied += n;
-	}
-	c->written += copied;
-	seg->offset += copied;
-	seg->host_offset += copied;
-	seg->length -= copied;
-	if (rc != -ENOTSUP)
-		return rc;
-	c->no_offload = true;
-	return 0;
-}
-
-/* What the kernel could not copy. */
-static int copy_rest(struct copier *c, struct plt_segment seg, void *buf,
-		     struct platter_error *err)
-{
-	uint64_t end = seg.offset + seg.length;
-	int rc = 0;
-
-	while (seg.offset < end && !rc) {
-		seg.length = up_to_multiple(seg.offset, end - seg.offset,
-					    PLT_CHUNK_MAX);
-		rc = read_segment(c, &seg, buf, err);
-		if (!rc)
-			rc = write_chunk(c, buf, seg.length, seg.offset, err);
-		seg.offset += seg.length;
-		seg.host_offset += seg.length;
-	}
-	return rc;
-}
-
-static int offload_batch(struct copier *c, const struct plt_segment *segs,
-			 size_t nr, void *buf, struct platter_error *err)
-{
-	int rc = 0;
-
-	for (size_t i = 0; i < nr && !rc && !plt_runner_stopped(c->run); i++) {
-		struct plt_segment seg = segs[i];
-
-		if (seg.kind != SEG_OFFLOAD)
-			continue;
-		if (!c->no_offload)
-			rc = offload(c, &seg, err);
-		if (!rc)
-			rc = copy_rest(c, seg, buf, err);
-	}
-	return rc;
-}
-
-static int copy_batch(void *arg, const struct plt_segment *segs, size_t nr,
-		      void *buf, struct platter_error *err)
-{
-	struct copier *c = arg;
-	int rc;
-
-	rc = read_batch(c, segs, nr, buf, err);
-	if (rc)
-		return rc;
-	if (c->one_writer)
-		pthread_mutex_lock(&c->turn);
-	rc = write_batch(c, segs, nr, buf, err);
-	if (c->one_writer)
-		pthread_mutex_unlock(&c->turn);
-	return rc ? rc : offload_batch(c, segs, nr, buf, err);
-}
-
-/* ---- the walk ---- */
+/* ---- what is to be done with an extent ---- */
 
 /* The longest piece that one worker gets; a power of two. */
 static uint64_t piece_unit(const struct copier *c, unsigned int kind)
@@ -294,45 +49,100 @@ static uint64_t piece_unit(const struct copier *c, unsigned int kind)
 	uint64_t unit = ZERO_MAX;
 
 	if (kind != SEG_ZERO)
-		return kind == SEG_OFFLOAD ? OFFLOAD_MAX : PLT_CHUNK_MAX;
+		return kind == SEG_OFFLOAD ? OFFLOAD_MAX : c->chunk;
 	/* Zeroing 8 EiB of hole must not take 2^35 calls. */
 	while (c->opts->length / unit > ZERO_CALLS)
 		unit *= 2;
 	return unit;
 }
 
-static unsigned int extent_kind(const struct copier *c,
-				const struct platter_extent *ext)
+/* True when the target shows the extent already, from below itself. */
+static bool left_alone(const struct copier *c, const struct platter_extent *ext)
 {
 	const struct plt_copy_options *opts = c->opts;
 
 	if (opts->only_present &&
 	    (ext->depth || !(ext->flags & PLATTER_EXTENT_PRESENT)))
-		return SEG_NONE;
-	if (ext->flags & PLATTER_EXTENT_ZERO)
-		return SEG_ZERO;
-	if (opts->sparse_size || c->no_offload || ext->length < OFFLOAD_MIN ||
-	    !(ext->flags & PLT_EXTENT_DIRECT) ||
-	    !ext->file->drv->io->copy_range)
-		return SEG_DATA;
-	return SEG_OFFLOAD;
+		return true;
+	if (!opts->shared_depth)
+		return false;
+	if (ext->offset < opts->shared_size)
+		return ext->depth >= opts->shared_depth;
+	return opts->rest_is_new && !(ext->flags & PLATTER_EXTENT_PRESENT);
 }
+
+static bool can_offload(const struct copier *c,
+			const struct platter_extent *ext)
+{
+	const struct plt_copy_options *opts = c->opts;
+
+	return !opts->sparse_size && !opts->digest && !opts->compress &&
+	       !opts->salvage && !c->no_offload &&
+	       ext->length >= OFFLOAD_MIN &&
+	       (ext->flags & PLT_EXTENT_DIRECT) &&
+	       ext->file->drv->io->copy_range;
+}
+
+static unsigned int extent_kind(const struct copier *c,
+				const struct platter_extent *ext)
+{
+	bool zero = ext->flags & PLATTER_EXTENT_ZERO;
+
+	if (left_alone(c, ext))
+		return c->opts->digest && !zero ? SEG_DIGEST : SEG_NONE;
+	if (zero)
+		return plt_copier_zero_already(c, ext->offset) ? SEG_NONE :
+								 SEG_ZERO;
+	return can_offload(c, ext) ? SEG_OFFLOAD : SEG_DATA;
+}
+
+/* ---- handing it out ---- */
 
 static int report(struct copier *c, struct platter_error *err)
 {
-	struct timespec ts;
-	int64_t now;
+	return plt_runner_report(c->run, c->opts->progress, c->skipped,
+				 c->opts->length, err);
+}
 
-	if (!c->opts->progress)
-		return 0;
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	now = (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
-	if (now - c->reported_ns < PROGRESS_NS)
-		return 0;
-	c->reported_ns = now;
-	return plt_progress(c->opts->progress,
-			    c->skipped + plt_runner_done(c->run),
-			    c->opts->length, err);
+/* Wait for so many bytes' worth of time, ready to be stopped. */
+static int throttle(struct copier *c, uint64_t bytes,
+		    struct platter_error *err)
+{
+	uint64_t slice = c->opts->rate / RATE_SLICES + 1;
+	int rc = 0;
+
+	while (c->rate && bytes && !rc) {
+		uint64_t n = PLT_MIN(bytes, slice);
+
+		plt_rate_take(c->rate, n);
+		rc = report(c, err);
+		bytes -= n;
+	}
+	return rc;
+}
+
+static int add_segments(struct copier *c, struct plt_segment seg,
+			uint64_t left, struct platter_error *err)
+{
+	int rc = 0;
+
+	while (left && !rc) {
+		bool zero = seg.kind == SEG_ZERO;
+
+		seg.length = plt_up_to_multiple(seg.offset, left,
+						piece_unit(c, seg.kind));
+		rc = zero ? 0 : throttle(c, seg.length, err);
+		if (!rc)
+			rc = plt_runner_add(c->run, &seg, zero ?
+					    seg.length / ZERO_SPEED :
+					    seg.length, err);
+		if (!rc)
+			rc = report(c, err);
+		seg.offset += seg.length;
+		seg.host_offset += seg.length;
+		left -= seg.length;
+	}
+	return rc;
 }
 
 static int add_extent(struct copier *c, const struct platter_extent *ext,
@@ -344,33 +154,95 @@ static int add_extent(struct copier *c, const struct platter_extent *ext,
 		.file = ext->flags & PLT_EXTENT_DIRECT ? ext->file : NULL,
 		.host_offset = ext->host_offset,
 	};
-	uint64_t left = ext->length;
-	int rc = 0;
 
-	if (seg.kind == SEG_ZERO && !ext->depth &&
+	if (!ext->depth && (ext->flags & PLATTER_EXTENT_ZERO) &&
 	    (ext->flags & PLATTER_EXTENT_PRESENT))
-		c->zeroed += left;
-	if (seg.kind == SEG_ZERO && c->opts->target_is_zero &&
-	    !c->opts->allocate)
-		seg.kind = SEG_NONE;
+		c->zeroed += ext->length;
 	if (seg.kind == SEG_NONE) {
-		c->skipped += left;
+		c->skipped += ext->length;
 		return report(c, err);
 	}
-	while (left && !rc) {
-		seg.length = up_to_multiple(seg.offset, left,
-					    piece_unit(c, seg.kind));
-		rc = plt_runner_add(c->run, &seg,
-				    seg.kind == SEG_ZERO ?
-				    seg.length / ZERO_SPEED : seg.length,
-				    err);
-		if (!rc)
-			rc = report(c, err);
-		seg.offset += seg.length;
-		seg.host_offset += seg.length;
-		left -= seg.length;
+	return add_segments(c, seg, ext->length, err);
+}
+
+/* ---- the walk ---- */
+
+static void cut_at(struct platter_extent *ext, uint64_t boundary)
+{
+	if (boundary > ext->offset && boundary - ext->offset < ext->length)
+		ext->length = boundary - ext->offset;
+}
+
+/* Several extents of which the target needs none. */
+static bool all_left_alone(const struct copier *c, uint64_t offset,
+			   uint64_t length)
+{
+	struct platter_extent ext[UNIT_EXTENTS];
+
+	if (!c->opts->shared_depth && !c->opts->only_present)
+		return false;
+	while (length) {
+		size_t count = UNIT_EXTENTS;
+
+		if (platter_image_map(c->src, offset, length, ext, &count,
+				      NULL))
+			return false;
+		for (size_t i = 0; i < count; i++) {
+			if (!left_alone(c, &ext[i]))
+				return false;
+			offset += ext[i].length;
+			length -= ext[i].length;
+		}
 	}
-	return rc;
+	return true;
+}
+
+/* Make an extent whole clusters, or the one cluster that it is a part of. */
+static void whole_units(const struct copier *c, struct platter_extent *ext,
+			uint64_t end)
+{
+	uint64_t stop = ext->offset + ext->length, length;
+
+	if (stop < end)
+		stop = plt_align_down(stop, c->unit);
+	if (stop > ext->offset) {
+		ext->length = stop - ext->offset;
+		return;
+	}
+	length = plt_up_to_multiple(ext->offset, end - ext->offset, c->unit);
+	if (all_left_alone(c, ext->offset, length)) {
+		ext->length = length;
+		return;
+	}
+	*ext = (struct platter_extent){
+		.offset = ext->offset,
+		.length = length,
+		.flags = PLATTER_EXTENT_DATA | PLATTER_EXTENT_PRESENT,
+	};
+}
+
+/* The next extent; where the map is unreadable, to be tried by reading. */
+static int next_extent(struct copier *c, struct plt_extents *map,
+		       uint64_t offset, uint64_t end,
+		       struct platter_extent *ext, struct platter_error *err)
+{
+	struct platter_error why = PLATTER_ERROR_INIT;
+	int rc = plt_extents_at(map, offset, ext, &why);
+
+	if (rc && !c->opts->salvage)
+		return plt_err_set(err, rc, "%s", why.msg);
+	if (rc)
+		*ext = (struct platter_extent){
+			.offset = offset,
+			.length = plt_up_to_multiple(offset, end - offset,
+						     SALVAGE_STEP),
+			.flags = PLATTER_EXTENT_DATA | PLATTER_EXTENT_PRESENT,
+		};
+	cut_at(ext, c->opts->zero_from);
+	cut_at(ext, c->opts->shared_size);
+	if (c->unit > 1)
+		whole_units(c, ext, end);
+	return 0;
 }
 
 static int walk(struct copier *c, struct platter_error *err)
@@ -383,7 +255,7 @@ static int walk(struct copier *c, struct platter_error *err)
 	while (!rc && offset < end) {
 		struct platter_extent ext;
 
-		rc = plt_extents_at(map, offset, &ext, err);
+		rc = next_extent(c, map, offset, end, &ext, err);
 		if (rc)
 			break;
 		rc = add_extent(c, &ext, err);
@@ -392,19 +264,7 @@ static int walk(struct copier *c, struct platter_error *err)
 	return rc ? rc : plt_runner_finish(c->run, err);
 }
 
-static int check_range(const struct platter_image *img,
-		       const struct plt_copy_options *opts,
-		       struct platter_error *err)
-{
-	uint64_t size = platter_image_size(img);
-
-	if (opts->offset <= size && opts->length <= size - opts->offset)
-		return 0;
-	return plt_err_set(err, -EINVAL, "%s: %" PRIu64 " bytes at %" PRIu64
-			   " reach beyond its end at %" PRIu64,
-			   platter_image_name(img), opts->length,
-			   opts->offset, size);
-}
+/* ---- setting it up ---- */
 
 /*
  * File systems let one thread at a time write to the cache of a file, and the
@@ -422,14 +282,64 @@ static bool wants_one_writer(struct platter_image *dst)
 	return file && !strcmp(file->drv->name, "file");
 }
 
+static int find_unit(struct copier *c, struct platter_error *err)
+{
+	struct platter_image_facts facts;
+	int rc;
+
+	c->unit = 1;
+	rc = platter_image_facts(c->dst, &facts, err);
+	/* What the source leaves out is not to be overwritten. */
+	if (!rc && !c->opts->only_present &&
+	    plt_is_power_of_2(facts.cluster_size))
+		c->unit = facts.cluster_size;
+	c->chunk = PLT_MAX(c->unit, (uint64_t)PLT_CHUNK_MAX);
+	return rc;
+}
+
 /* The largest power of two up to what the caller calls a run. */
-static uint64_t detection_granule(uint64_t sparse_size)
+static uint64_t detection_granule(const struct copier *c)
 {
 	uint64_t granule = GRANULE_MAX;
 
-	while (granule > sparse_size)
+	while (granule > c->opts->sparse_size)
 		granule /= 2;
-	return granule;
+	return granule ? PLT_MAX(granule, c->unit) : 0;
+}
+
+static int prepare(struct copier *c, struct platter_error *err)
+{
+	unsigned int stages = 0;
+	int rc = find_unit(c, err);
+
+	if (rc)
+		return rc;
+	if (c->opts->compress && c->unit == 1)
+		return plt_err_set(err, -ENOTSUP, "%s: format %s has no "
+				   "compression", c->dst->name,
+				   c->dst->drv->name);
+	c->granule = detection_granule(c);
+	c->one_writer = wants_one_writer(c->dst);
+	if (c->opts->allocate && c->unit > 1) {
+		c->zeros = plt_calloc(1, PLT_CHUNK_MAX, err);
+		if (!c->zeros)
+			return -ENOMEM;
+	}
+	if (c->opts->rate)
+		rc = plt_rate_new(&c->rate, c->opts->rate, NULL, err);
+	if (!rc)
+		rc = plt_runner_new(&c->run, c->opts->workers,
+				    plt_copier_notes(c) + plt_pack_room(c) +
+				    c->chunk,
+				    plt_copier_batch, c, err);
+	if (rc)
+		return rc;
+	if (c->opts->digest)
+		stages = c->write_stage = 1;
+	if (!c->opts->unordered)
+		stages++;
+	plt_runner_order(c->run, stages);
+	return 0;
 }
 
 int plt_copy(struct platter_image *src, struct platter_image *dst,
@@ -440,20 +350,21 @@ int plt_copy(struct platter_image *src, struct platter_image *dst,
 		.src = src,
 		.dst = dst,
 		.opts = opts,
-		.granule = detection_granule(opts->sparse_size),
-		.one_writer = wants_one_writer(dst),
 		.turn = PTHREAD_MUTEX_INITIALIZER,
+		.salvage = PTHREAD_MUTEX_INITIALIZER,
 	};
-	int rc = check_range(src, opts, err);
+	int rc;
 
+	rc = plt_range_check(src, opts->offset, opts->length, err);
 	if (!rc)
-		rc = check_range(dst, opts, err);
+		rc = plt_range_check(dst, opts->offset, opts->length, err);
 	if (!rc)
-		rc = plt_runner_new(&c.run, opts->workers, PLT_CHUNK_MAX,
-				    copy_batch, &c, err);
+		rc = prepare(&c, err);
 	if (!rc)
 		rc = walk(&c, err);
 	plt_runner_free(c.run);
+	plt_rate_free(c.rate);
+	free(c.zeros);
 	if (!rc)
 		rc = plt_progress(opts->progress, opts->length, opts->length,
 				  err);

@@ -4,7 +4,9 @@
  *
  * It walks the source's extents in ascending order, never reads what the map
  * says is zero, gathers neighbouring data into chunks of at most 1 MiB and
- * hands them to a bounded pool of workers.
+ * hands them to a bounded pool of workers. They read and compress at the same
+ * time and write one after the other, in order, unless told otherwise, so that
+ * what the target allocates lies in the order of the guest.
  */
 #ifndef PLT_COPY_COPY_H
 #define PLT_COPY_COPY_H
@@ -15,19 +17,47 @@
 #include <platter/image.h>
 
 struct platter_progress;
+struct plt_digest;
+
+/*
+ * Told of each range that could not be read and is taken for zeros; on a
+ * worker, never by two at once.
+ */
+struct plt_salvage {
+	void (*unreadable)(void *arg, uint64_t offset, uint64_t length,
+			   const struct platter_error *why);
+	void *arg;
+};
 
 struct plt_copy_options {
 	uint64_t offset;	/* bytes; the range to copy, in both nodes */
 	uint64_t length;
-	bool target_is_zero;	/* zeros need not be written */
+	/* Zeros need not be written, from the offset `zero_from` on. */
+	bool target_is_zero;
+	uint64_t zero_from;
 	/*
 	 * Copy only what the source itself holds (depth 0, present): leave
 	 * the target alone where the source is unallocated or its backing's.
 	 */
 	bool only_present;
+	/*
+	 * Not 0: the target has the source's layers from this depth on below
+	 * itself, as `shared_size` bytes: leave it alone where they show.
+	 */
+	unsigned int shared_depth;
+	uint64_t shared_size;
+	/* ... and behind that it was made to show what no layer holds. */
+	bool rest_is_new;
 	uint64_t sparse_size;	/* zero runs this long are zeroed, 0 = never */
 	/* Zeros take space too: never unmap, never rely on target_is_zero. */
 	bool allocate;
+	/* The target's format can; `offset` is a multiple of its clusters. */
+	bool compress;
+	bool unordered;		/* write as it comes; not with compress */
+	uint64_t rate;		/* bytes of data per second, 0 = no limit */
+	/* Fed with all of the range in order; the caller ends it. Or NULL. */
+	struct plt_digest *digest;
+	const struct plt_salvage *salvage;	/* NULL: read errors end it */
 	unsigned int workers;	/* 0 = one per processor */
 	struct platter_progress *progress;	/* or NULL */
 };

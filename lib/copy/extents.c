@@ -2,6 +2,8 @@
 /* A cursor over an image's map that asks for many extents at a time. */
 #include "copy/extents.h"
 
+#include <inttypes.h>
+
 #include "base/error.h"
 #include "base/mem.h"
 
@@ -53,4 +55,16 @@ int plt_extents_at(struct plt_extents *e, uint64_t offset,
 	out->length -= skip;
 	out->host_offset += skip;
 	return 0;
+}
+
+int plt_range_check(const struct platter_image *img, uint64_t offset,
+		    uint64_t length, struct platter_error *err)
+{
+	uint64_t size = platter_image_size(img);
+
+	if (offset <= size && length <= size - offset)
+		return 0;
+	return plt_err_set(err, -EINVAL, "%s: %" PRIu64 " bytes at %" PRIu64
+			   " reach beyond its end at %" PRIu64,
+			   platter_image_name(img), length, offset, size);
 }

@@ -29,4 +29,9 @@ int plt_extents_at(struct plt_extents *e, uint64_t offset,
 		   struct platter_extent *out, struct platter_error *err)
 	PLATTER_MUST_CHECK;
 
+/* -EINVAL when a range reaches beyond the end of the image. */
+int plt_range_check(const struct platter_image *img, uint64_t offset,
+		    uint64_t length, struct platter_error *err)
+	PLATTER_MUST_CHECK;
+
 #endif

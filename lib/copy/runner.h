@@ -17,6 +17,9 @@
 
 /* Most bytes that pass through a buffer at a time. */
 #define PLT_CHUNK_MAX	(1u << 20)
+#define PLT_BATCH_SEGMENTS 256u		/* most in a batch */
+
+struct platter_progress;
 
 struct plt_segment {
 	uint64_t offset;	/* guest bytes */
@@ -53,9 +56,34 @@ int plt_runner_finish(struct plt_runner *run, struct platter_error *err)
 /* Drop what is queued, wait for what a worker has begun. */
 void plt_runner_free(struct plt_runner *run);	/* NULL is ok */
 
+/*
+ * Stages of a batch that are done in the order the batches were queued, while
+ * the rest is done at the same time. Before the first segment; a worker then
+ * takes its turn in each stage once, 0 first, or not at all.
+ */
+#define PLT_RUNNER_STAGES 2
+void plt_runner_order(struct plt_runner *run, unsigned int stages);
+/*
+ * From within `work`: wait until every batch before this one is through that
+ * stage. -ECANCELED, without a message, when one of them has failed.
+ */
+int plt_runner_begin_turn(struct plt_runner *run,
+			  const struct plt_segment *segs, unsigned int stage)
+	PLATTER_MUST_CHECK;
+void plt_runner_end_turn(struct plt_runner *run,
+			 const struct plt_segment *segs, unsigned int stage);
+
 /* True when the rest of a batch need not be done: it has failed elsewhere. */
 bool plt_runner_stopped(const struct plt_runner *run);
 /* Guest bytes of the segments that are done. */
 uint64_t plt_runner_done(const struct plt_runner *run);
+/*
+ * From the thread that adds: report those and `skipped` bytes of `total`, not
+ * more often than anyone can see. -ECANCELED when the user stopped it.
+ */
+int plt_runner_report(struct plt_runner *run,
+		      struct platter_progress *progress, uint64_t skipped,
+		      uint64_t total, struct platter_error *err)
+	PLATTER_MUST_CHECK;
 
 #endif

@@ -187,6 +187,22 @@ int plt_image_new(struct platter_image **out, struct platter_context *ctx,
 		  const struct platter_driver *drv, const char *name,
 		  struct platter_error *err) PLATTER_MUST_CHECK;
 
+/*
+ * Reserve space for a range (FALLOC), or write zeros to it (FULL), on a node
+ * that keeps what is written where it is written.
+ */
+int plt_image_reserve(struct platter_image *img, uint64_t offset, uint64_t len,
+		      enum platter_preallocation mode,
+		      struct platter_error *err) PLATTER_MUST_CHECK;
+
+/*
+ * The creation option by which a format's create learns where the data file
+ * is, while it has not got its name yet.
+ */
+#define PLT_CREATE_DATA_PATH	"data-file-path"
+/* ... and that it need not flush. */
+#define PLT_CREATE_NO_FLUSH	"no-flush"
+
 /* Report progress; -ECANCELED with a message when the user stopped it. */
 int plt_progress(struct platter_progress *progress, uint64_t done,
 		 uint64_t total, struct platter_error *err) PLATTER_MUST_CHECK;

@@ -29,6 +29,9 @@ struct view {
 	uint64_t len;
 	unsigned int depth;
 	bool filtered;		/* a filter lies above */
+	bool allocated;		/* a format above calls holes data */
+	struct platter_image *reserved;	/* has space for it, ... */
+	uint64_t host;			/* ... here; or NULL */
 };
 
 static bool mergeable(const struct platter_extent *a,
@@ -97,6 +100,8 @@ static int walk_protocol(struct walk *w, struct platter_image *img,
 		e.depth = v.depth;
 		if (!v.filtered && (e.flags & PLATTER_EXTENT_DATA))
 			e.flags |= PLT_EXTENT_DIRECT;
+		if (v.allocated)
+			e.flags |= PLATTER_EXTENT_DATA;
 		rc = emit(w, &e);
 		if (rc)
 			return rc;
@@ -118,6 +123,11 @@ static int emit_plain(struct walk *w, const struct view *v, unsigned int flags)
 		.depth = v->depth,
 	};
 
+	if (v->reserved)
+		e.file = plt_image_stored(v->reserved, v->host, v->len,
+					  &e.host_offset);
+	if (e.file)
+		e.flags |= PLATTER_EXTENT_OFFSET;
 	return emit(w, &e);
 }
 
@@ -160,27 +170,34 @@ static int walk_clipped(struct walk *w, struct platter_image *img,
 		return rc;
 	rest.guest += v.len;
 	rest.len -= v.len;
+	rest.host += v.len;
 	return emit_plain(w, &rest, beyond_flags);
 }
 
 static int walk_data(struct walk *w, const struct platter_map *m,
 		     const struct view *v, struct platter_error *err)
 {
+	unsigned int beyond = PLATTER_EXTENT_ZERO | PLATTER_EXTENT_PRESENT;
 	struct view child = *v;
 
-	if (!(m->flags & PLATTER_MAP_RECURSE))
+	if (!(m->flags & (PLATTER_MAP_RECURSE | PLATTER_MAP_HOLES)))
 		return emit_stored(w, m, v, PLATTER_EXTENT_DATA |
 				   PLATTER_EXTENT_PRESENT);
 	child.offset = m->offset;
-	return walk_clipped(w, m->child, child, v, PLATTER_EXTENT_ZERO |
-			    PLATTER_EXTENT_PRESENT, err);
+	child.allocated |= !!(m->flags & PLATTER_MAP_HOLES);
+	if (child.allocated)
+		beyond |= PLATTER_EXTENT_DATA;
+	return walk_clipped(w, m->child, child, v, beyond, err);
 }
 
 static int walk_map(struct walk *w, const struct platter_map *m,
 		    const struct view *v, struct platter_error *err)
 {
-	struct view backing = *v;
+	struct view own = *v, backing = *v;
 
+	own.reserved = m->reserved;
+	own.host = m->offset;
+	backing.allocated = false;
 	switch (m->kind) {
 	case PLATTER_MAP_DATA:
 		return walk_data(w, m, v, err);
@@ -189,9 +206,9 @@ static int walk_map(struct walk *w, const struct platter_map *m,
 				   PLATTER_EXTENT_PRESENT);
 	case PLATTER_MAP_BACKING:
 		if (!m->child)
-			return emit_plain(w, v, PLATTER_EXTENT_ZERO);
+			return emit_plain(w, &own, PLATTER_EXTENT_ZERO);
 		backing.depth++;
-		return walk_clipped(w, m->child, backing, v,
+		return walk_clipped(w, m->child, backing, &own,
 				    PLATTER_EXTENT_ZERO, err);
 	case PLATTER_MAP_SPECIAL:
 		break;

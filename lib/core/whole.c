@@ -210,6 +210,19 @@ int platter_image_bitmaps(struct platter_image *img,
 							   err), err);
 }
 
+/* ---- locks ---- */
+
+int platter_image_lock(struct platter_image *file, struct platter_error *err)
+{
+	struct platter_image *below = plt_image_below(file);
+
+	if (below)
+		return platter_image_lock(below, err);
+	if (!file->drv->io || !file->drv->io->lock)
+		return 0;
+	return plt_image_prefix(file, file->drv->io->lock(file, err), err);
+}
+
 /* ---- from reading to writing ---- */
 
 int plt_image_reopen_rw(struct platter_image *img, struct platter_error *err)

@@ -36,6 +36,7 @@ struct comparer {
 	struct platter_image *a, *b;
 	const struct plt_compare_request *req;
 	struct plt_extents *map_a, *map_b;
+	struct plt_same_host same_host;
 	struct plt_runner *run;
 	uint64_t skipped;		/* bytes no worker sees */
 	uint64_t reported;
@@ -131,9 +132,8 @@ static void compare_segment(struct comparer *c, const struct plt_segment *seg,
 		found(c, seg->offset + pos);
 }
 
-/* The segment, and those behind it that can be read with it. */
-static size_t merge(struct plt_segment *seg, const struct plt_segment *segs,
-		    size_t nr)
+size_t plt_compare_merge(struct plt_segment *seg,
+			 const struct plt_segment *segs, size_t nr)
 {
 	size_t n = 1;
 
@@ -153,7 +153,7 @@ static int compare_batch(void *arg, const struct plt_segment *segs, size_t nr,
 
 	for (size_t i = 0; i < nr && segs[i].offset < c->stop &&
 	     !plt_runner_stopped(c->run);) {
-		i += merge(&seg, segs + i, nr - i);
+		i += plt_compare_merge(&seg, segs + i, nr - i);
 		compare_segment(c, &seg, buf, err);
 	}
 	return 0;
@@ -161,9 +161,8 @@ static int compare_batch(void *arg, const struct plt_segment *segs, size_t nr,
 
 /* ---- the walk ---- */
 
-/* Beyond its end an image is one extent of zeros that nobody allocated. */
-static int extent_at(struct plt_extents *map, uint64_t offset, uint64_t end,
-		     struct platter_extent *ext, struct platter_error *err)
+int plt_compare_extent(struct plt_extents *map, uint64_t offset, uint64_t end,
+		       struct platter_extent *ext, struct platter_error *err)
 {
 	if (offset < map->end)
 		return plt_extents_at(map, offset, ext, err);
@@ -175,7 +174,7 @@ static int extent_at(struct plt_extents *map, uint64_t offset, uint64_t end,
 	return 0;
 }
 
-static unsigned int segment_kind(const struct comparer *c,
+static unsigned int segment_kind(struct comparer *c,
 				 const struct platter_extent *a,
 				 const struct platter_extent *b)
 {
@@ -187,6 +186,8 @@ static unsigned int segment_kind(const struct comparer *c,
 		return SEG_NONE;
 	if (zero_a)
 		return zero_b ? SEG_NONE : SEG_B;
+	if (plt_same_host(&c->same_host, a, b))
+		return SEG_NONE;
 	return zero_b ? SEG_A : SEG_BOTH;
 }
 
@@ -237,9 +238,9 @@ static int step(struct comparer *c, uint64_t *offset, uint64_t end,
 	uint64_t len;
 	int rc;
 
-	rc = extent_at(c->map_a, *offset, end, &a, err);
+	rc = plt_compare_extent(c->map_a, *offset, end, &a, err);
 	if (!rc)
-		rc = extent_at(c->map_b, *offset, end, &b, err);
+		rc = plt_compare_extent(c->map_b, *offset, end, &b, err);
 	if (rc) {
 		c->failed = FAILED_MAP;
 		return rc;
@@ -342,6 +343,8 @@ int platter_compare(struct platter_image *a, struct platter_image *b,
 	};
 	int rc;
 
+	if (opts->found)
+		return plt_compare_all(a, b, opts, result, err);
 	if (opts->strict && size_a != size_b) {
 		*result = (struct platter_compare_result){
 			.verdict = PLATTER_COMPARE_SIZE,

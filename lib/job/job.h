@@ -23,7 +23,9 @@ enum plt_target_kind {
 struct plt_target {
 	enum plt_target_kind kind;	/* of what was there before */
 	struct platter_image *img;	/* open for writing */
-	bool is_zero;			/* reads as zeros so far */
+	/* Reads as zeros so far, from that offset on. */
+	bool is_zero;
+	uint64_t zero_from;		/* bytes: the size of a backing file */
 	/* Only where a new file is made. */
 	struct plt_newfile *newfile;
 	struct platter_image *replaced;	/* kept open for its lock */
@@ -32,6 +34,8 @@ struct plt_target {
 struct plt_target_options {
 	const char *path;
 	uint64_t size;			/* bytes, for a new file */
+	const char *format;		/* of the new image; NULL = raw */
+	const char *const *options;	/* ... "key=value", NULL-ended */
 	unsigned int flags;		/* extra PLATTER_O_* */
 	enum platter_cache cache;
 	/* Refuse to overwrite what looks like an image of another format. */
@@ -43,11 +47,14 @@ const char *plt_target_path(const char *name);
 /* -EINVAL for anything but a regular file, a block device or nothing. */
 int plt_target_look(const char *path, enum plt_target_kind *kind,
 		    struct platter_error *err) PLATTER_MUST_CHECK;
-/* Make a new raw file beside the path; an old one is locked until commit. */
+/* Make a new image beside the path; an old file is locked until commit. */
 int plt_target_make(struct plt_target *t, struct platter_context *ctx,
 		    const struct plt_target_options *opts,
 		    struct platter_error *err) PLATTER_MUST_CHECK;
-/* Open what is there, to be written in place as raw. */
+/*
+ * Open what is there, to be written in place as raw; or to hold an image of
+ * another format, which is made first.
+ */
 int plt_target_open(struct plt_target *t, struct platter_context *ctx,
 		    const struct plt_target_options *opts,
 		    struct platter_error *err) PLATTER_MUST_CHECK;
@@ -59,8 +66,22 @@ void plt_target_abandon(struct plt_target *t);
 
 /* True when `img` or a node below it is stored in the file at `path`. */
 bool plt_image_uses_path(struct platter_image *img, const char *path);
-/* True when a file below `a` is also below `b`. */
+/* True when a file that writing to `b` changes is also below `a`. */
 bool plt_image_shares_file(struct platter_image *a, struct platter_image *b);
+
+/* ---- bitmaps.c ---- */
+
+/*
+ * Copy the persistent bitmaps of `src` itself to `dst`, which is as large:
+ * name, granularity, whether it is enabled, and the bits. An inconsistent one
+ * is -EUCLEAN, or with `skip_broken` left out.
+ */
+int plt_bitmaps_copy(struct platter_image *src, struct platter_image *dst,
+		     bool skip_broken, struct platter_error *err)
+	PLATTER_MUST_CHECK;
+/* Whether that would be refused for what `src` is; before any data moves. */
+int plt_bitmaps_check(struct platter_image *src, bool skip_broken,
+		      struct platter_error *err) PLATTER_MUST_CHECK;
 
 /* ---- compare.c ---- */
 
@@ -79,6 +100,54 @@ int plt_compare_range(struct platter_image *a, struct platter_image *b,
 		      const struct plt_compare_request *req,
 		      struct platter_compare_result *result,
 		      struct platter_error *err) PLATTER_MUST_CHECK;
+
+/* ---- chain.c: an image and what lies below it ---- */
+
+/* `img` without the filters on top of it. */
+struct platter_image *plt_chain_format(struct platter_image *img);
+/* The backing file of `img`, through filters, or NULL. */
+struct platter_image *plt_chain_backing(struct platter_image *img);
+/*
+ * The image below `top` that `name` means, as qemu-img finds it: relative to
+ * the image above it. *depth is how many backing files down it is. NULL = none.
+ */
+struct platter_image *plt_chain_find(struct platter_image *top,
+				     const char *name, unsigned int *depth);
+/* `top` or the node below it that is the same image as `img`, or NULL. */
+struct platter_image *plt_chain_same(struct platter_image *top,
+				     struct platter_image *img,
+				     unsigned int *depth);
+
+/* Whether two extents are the same bytes of the same file. */
+struct plt_same_host {
+	const struct platter_image *a, *b;	/* files asked about last */
+	bool same;
+};
+bool plt_same_host(struct plt_same_host *memory,
+		   const struct platter_extent *a,
+		   const struct platter_extent *b);
+
+struct plt_extents;
+struct plt_segment;
+
+/* The segment, and those behind it that can be read with it. */
+size_t plt_compare_merge(struct plt_segment *seg,
+			 const struct plt_segment *segs, size_t nr);
+/*
+ * As plt_extents_at(). Beyond its end an image is one extent of zeros that
+ * nobody allocated.
+ */
+int plt_compare_extent(struct plt_extents *map, uint64_t offset, uint64_t end,
+		       struct platter_extent *ext, struct platter_error *err)
+	PLATTER_MUST_CHECK;
+
+/* ---- compare-all.c ---- */
+
+/* platter_compare() with `found`. */
+int plt_compare_all(struct platter_image *a, struct platter_image *b,
+		    const struct platter_compare_options *opts,
+		    struct platter_compare_result *result,
+		    struct platter_error *err) PLATTER_MUST_CHECK;
 
 /* ---- in-order.c ---- */
 

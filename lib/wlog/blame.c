@@ -22,7 +22,7 @@ struct blame {
 	uint64_t to;
 	uint32_t *found;		/* entry numbers */
 	size_t nr, room;
-	struct plt_sha256 *hash;
+	struct plt_hash *hash;
 	uint8_t *buf;			/* CHUNK bytes */
 	uint8_t *hdr, *mark_hdr;
 	struct platter_error *err;
@@ -72,18 +72,18 @@ static int hash_part(struct blame *b, struct platter_log_version *v)
 	uint64_t left = v->length;
 	int rc;
 
-	rc = plt_sha256_reset(b->hash, b->err);
+	rc = plt_hash_reset(b->hash, b->err);
 	while (!rc && left) {
 		const size_t n = PLT_MIN(left, (uint64_t)CHUNK);
 
 		rc = platter_image_pread(b->log->img, b->buf, n, at, b->err);
 		if (!rc)
-			rc = plt_sha256_update(b->hash, b->buf, n, b->err);
+			rc = plt_hash_update(b->hash, b->buf, n, b->err);
 		at += n;
 		left -= n;
 	}
 	if (!rc)
-		rc = plt_sha256_final(b->hash, v->sha256, b->err);
+		rc = plt_hash_final(b->hash, v->sha256, b->err);
 	v->hashed = true;
 	return rc;
 }
@@ -146,7 +146,7 @@ static int blame_range(struct blame *b,
 	b->mark_hdr = plt_memalign(64, hdr, b->err);
 	if (!b->buf || !b->hdr || !b->mark_hdr)
 		return -ENOMEM;
-	rc = plt_sha256_new(&b->hash, b->err);
+	rc = plt_hash_new(&b->hash, "sha256", b->err);
 	if (!rc)
 		rc = gather_all(b);
 	if (rc)
@@ -175,7 +175,7 @@ int platter_log_blame(struct platter_log *log, uint64_t offset,
 		return rc;
 	b.ix = log->index;
 	rc = blame_range(&b, visitor);
-	plt_sha256_free(b.hash);
+	plt_hash_free(b.hash);
 	free(b.found);
 	free(b.buf);
 	free(b.hdr);

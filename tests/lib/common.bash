@@ -66,6 +66,40 @@ succeeds()
 	assert_equal "$stderr" ''
 }
 
+# same_json VERB ARGUMENT...: platter and qemu-img say the same, as parsed.
+same_json()
+{
+	local verb=$1 ours theirs
+
+	shift
+	need qemu-img jq
+	ours=$("$PLATTER" "$verb" --output=json "$@") || return
+	theirs=$(qemu-img "$verb" --output=json "$@") || return
+	diff <(jq -S . <<<"$ours") <(jq -S . <<<"$theirs")
+}
+
+# same_text VERB ARGUMENT...: and for people.
+same_text()
+{
+	local verb=$1 ours theirs
+
+	shift
+	need qemu-img
+	ours=$("$PLATTER" "$verb" "$@") || return
+	theirs=$(qemu-img "$verb" "$@") || return
+	diff <(echo "$ours") <(echo "$theirs")
+}
+
+# same_content IMAGE [ARGUMENT...]: platter reads what qemu-img reads.
+same_content()
+{
+	need qemu-img
+	rm -f "$BATS_TEST_TMPDIR"/.ours "$BATS_TEST_TMPDIR"/.theirs
+	"$PLATTER" convert -O raw "$@" "$BATS_TEST_TMPDIR/.ours"
+	qemu-img convert -O raw "$@" "$BATS_TEST_TMPDIR/.theirs"
+	cmp "$BATS_TEST_TMPDIR/.ours" "$BATS_TEST_TMPDIR/.theirs"
+}
+
 # byte_at FILE OFFSET [COUNT]: as hexadecimal digits.
 byte_at()
 {

@@ -42,6 +42,7 @@ static struct plt_copy_options random_options(uint64_t *seed)
 		.only_present = rnd(seed) % 2,
 		.allocate = rnd(seed) % 4 == 0,
 		.workers = rnd(seed) % 5,
+		.unordered = rnd(seed) % 2,
 		.length = SIZE,
 	};
 

@@ -87,6 +87,15 @@ int platter_image_open(struct platter_image **out, struct platter_context *ctx,
 		       struct platter_error *err) PLATTER_MUST_CHECK;
 
 /*
+ * An image for reading of `count` images, each behind the one before. It takes
+ * them over; on error they are closed.
+ */
+int platter_image_concat(struct platter_image **out,
+			 struct platter_context *ctx,
+			 struct platter_image *const *images, size_t count,
+			 struct platter_error *err) PLATTER_MUST_CHECK;
+
+/*
  * Write back what the node holds and free it, whatever happens. The error is
  * that of the write-back; a read-only image always returns 0. NULL is ok.
  */
@@ -110,6 +119,7 @@ int platter_image_describe(struct platter_image *img,
 /* What `info` tells beyond size and format. Strings are the node's. */
 struct platter_image_facts {
 	uint64_t cluster_size;		/* bytes; 0 = it has no clusters */
+	uint64_t subcluster_size;	/* ... the same where there are none */
 	bool dirty;			/* was not closed cleanly */
 	bool encrypted;
 	const char *backing_filename;	/* as stored, or NULL */
@@ -158,6 +168,25 @@ int platter_image_flush(struct platter_image *img, struct platter_error *err)
 int platter_image_resize(struct platter_image *img, uint64_t size,
 			 struct platter_error *err) PLATTER_MUST_CHECK;
 
+enum platter_preallocation {
+	PLATTER_PREALLOC_OFF,
+	PLATTER_PREALLOC_METADATA,	/* the format's tables only */
+	PLATTER_PREALLOC_FALLOC,	/* and room on the storage */
+	PLATTER_PREALLOC_FULL,		/* and zeros written there */
+	PLATTER_NR_PREALLOC,
+};
+/* Parse "off", "metadata", "falloc" or "full"; -EINVAL lists them. */
+int platter_preallocation_parse(enum platter_preallocation *out,
+				const char *name, struct platter_error *err)
+	PLATTER_MUST_CHECK;
+/*
+ * Give a range that reads as zeros its place in the image, so that writing to
+ * it later needs no more room. -ENOTSUP for a mode the format has not got.
+ */
+int platter_image_preallocate(struct platter_image *img, uint64_t offset,
+			      uint64_t len, enum platter_preallocation mode,
+			      struct platter_error *err) PLATTER_MUST_CHECK;
+
 #define PLATTER_EXTENT_DATA	(1u << 0)	/* has stored bytes */
 #define PLATTER_EXTENT_ZERO	(1u << 1)	/* reads as zeros */
 #define PLATTER_EXTENT_PRESENT	(1u << 2)	/* some layer allocates it */
@@ -194,6 +223,8 @@ struct platter_create_options {
 	bool backing_unsafe;
 	/* A regular file that exists is made anew, when all went well. */
 	bool replace;
+	/* Do not wait for the disk: who goes on writing to it will. */
+	bool no_flush;
 };
 /*
  * Make a new image under `filename`. Without `replace`, a regular file that
@@ -203,6 +234,29 @@ struct platter_create_options {
 int platter_image_create(struct platter_context *ctx, const char *filename,
 			 const struct platter_create_options *opts,
 			 struct platter_error *err) PLATTER_MUST_CHECK;
+
+enum platter_option_type {
+	PLATTER_OPTION_STRING,
+	PLATTER_OPTION_SIZE,
+	PLATTER_OPTION_NUMBER,
+	PLATTER_OPTION_BOOL,
+};
+
+/* For help, completion and the check for unknown names. */
+struct platter_option {
+	const char *name;
+	const char *help;	/* one line, with the unit and the default */
+	enum platter_option_type type;
+	const char *def;	/* what is taken when it is not given, or NULL */
+};
+/*
+ * What a format (NULL: raw) can be created with, or amended; the last one has
+ * no name. NULL when it is unknown or has none.
+ */
+const struct platter_option *platter_create_option_table(
+	struct platter_context *ctx, const char *format);
+const struct platter_option *platter_amend_option_table(
+	struct platter_context *ctx, const char *format);
 
 /* Drop the image's own data, so that it shows its backing file's again. */
 int platter_image_make_empty(struct platter_image *img,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Jobs: convert, compare and replay whole images.
+ * Jobs: convert, compare, commit, rebase, replay and more, on whole images.
  *
  * A job runs in the calling thread with a bounded pool of workers of its own;
  * its memory does not grow with the image. A target that is a new regular file
@@ -27,24 +27,63 @@ struct platter_convert_options {
 	const char *target;		/* spec; a file name unless no_create */
 	const char *target_format;	/* "raw" when NULL */
 	const char *const *target_options;	/* "key=value", NULL-ended */
-	bool target_image_opts;		/* `target` is key=value; needs no_create */
+	uint64_t target_size;		/* bytes; 0 = that of the source */
+	bool target_image_opts;		/* `target` is key=value; no_create */
 	enum platter_cache target_cache;
 	bool no_create;			/* the target exists: write into it */
 	bool target_is_zero;		/* ... and reads as zeros already */
+	/*
+	 * The backing file of the target, and its format; NULL = none. What
+	 * the source shows from its own layer of that name, or else from
+	 * everything below it, is not copied.
+	 */
+	const char *backing_file;
+	const char *backing_format;
 	/*
 	 * Runs of zeros at least this long become holes; 0 writes every byte
 	 * of data areas and fully allocates the target, as `qemu-img -S 0`.
 	 */
 	uint64_t sparse_size;
+	bool compress;			/* where the format can */
+	bool copy_range;		/* let the kernel; no zeros sought */
+	bool unordered;			/* write in any order */
+	uint64_t rate;			/* bytes per second, 0 = no limit */
+	bool bitmaps;			/* copy the persistent ones, too */
+	bool skip_broken_bitmaps;
+	/*
+	 * Not NULL: a range that cannot be read is zeros in the target, and
+	 * told of; from any thread, but not from two at once.
+	 */
+	void (*unreadable)(void *arg, uint64_t offset, uint64_t length,
+			   const struct platter_error *why);
+	void *unreadable_arg;
+	/*
+	 * Hash the source's content on the way: "sha256" or another name that
+	 * platter_hash() takes, or NULL. The digits go to `hash_hex`, which
+	 * has room for PLATTER_HASH_HEX_MAX bytes.
+	 */
+	const char *hash;
+	char *hash_hex;
 	unsigned int workers;		/* 0 = one per processor, at most 16 */
 	unsigned int open_flags;	/* extra PLATTER_O_* for the target */
 	struct platter_progress *progress;	/* or NULL */
 };
 
-/* Copy the whole of `src` into a target of the same size. */
+/*
+ * Copy the whole of `src` into a target of the same size, or a larger one.
+ * For more than one source see platter_image_concat().
+ */
 int platter_convert(struct platter_context *ctx, struct platter_image *src,
 		    const struct platter_convert_options *opts,
 		    struct platter_error *err) PLATTER_MUST_CHECK;
+/*
+ * The same to a descriptor, which may be a pipe: in one pass, front to back.
+ * `target` is for messages; the formats that can are raw and qcow2.
+ */
+int platter_convert_stream(struct platter_context *ctx,
+			   struct platter_image *src, int fd,
+			   const struct platter_convert_options *opts,
+			   struct platter_error *err) PLATTER_MUST_CHECK;
 
 /* What an image in another format would take. */
 struct platter_measure {
@@ -78,12 +117,22 @@ struct platter_compare_result {
 	uint64_t offset;	/* first difference, in bytes */
 	bool size_differs;	/* the rest of the longer one is all zeros */
 	int failed;		/* which call failed: see platter_compare() */
+	/* With `found` only. */
+	uint64_t ranges;	/* how many differ */
+	uint64_t bytes;		/* in them */
 };
 
 struct platter_compare_options {
 	bool strict;		/* sizes and allocation must match as well */
 	unsigned int workers;	/* 0 = one per processor */
 	struct platter_progress *progress;
+	/*
+	 * NULL: stop at the first difference. Else it is told of every range
+	 * that differs, in ascending order and never by two threads at once;
+	 * what is less than 512 bytes apart is one range. Not with `strict`.
+	 */
+	void (*found)(void *arg, uint64_t offset, uint64_t length);
+	void *arg;
 };
 
 /*
@@ -95,6 +144,139 @@ int platter_compare(struct platter_image *a, struct platter_image *b,
 		    const struct platter_compare_options *opts,
 		    struct platter_compare_result *result,
 		    struct platter_error *err) PLATTER_MUST_CHECK;
+
+#define PLATTER_HASH_HEX_MAX	129	/* digits of the longest, and a NUL */
+#define PLATTER_HASHES_MAX	8u	/* at once */
+
+/* A part of the disk with its hashes, `nr` of each. */
+struct platter_hash_piece {
+	uint64_t offset;		/* bytes */
+	uint64_t length;
+	unsigned int nr;
+	const char *const *names;	/* "sha256" */
+	const char (*hex)[PLATTER_HASH_HEX_MAX];	/* lower case */
+};
+
+struct platter_hash_options {
+	/* NULL-ended, from md5 sha1 sha224 sha256 sha384 sha512; NULL: sha256 */
+	const char *const *algorithms;
+	uint64_t piece;			/* bytes; 0 = all in one piece */
+	/*
+	 * Told of each piece in turn, from front to back; not by two threads
+	 * at once, but not by the caller's either. An error ends the job.
+	 */
+	int (*found)(void *arg, const struct platter_hash_piece *piece,
+		     struct platter_error *err);
+	void *arg;
+	unsigned int workers;		/* 0 = one per processor, at most 16 */
+	struct platter_progress *progress;	/* or NULL */
+};
+
+/*
+ * Hash what the guest sees: the same for the same content, whatever the
+ * format. What the map says is zero is not read. An empty image is one piece.
+ */
+int platter_hash(struct platter_image *img,
+		 const struct platter_hash_options *opts,
+		 struct platter_error *err) PLATTER_MUST_CHECK;
+
+struct platter_commit_options {
+	/*
+	 * The image of the chain to commit into, by the name the image above
+	 * it stores or by its path; NULL = the backing file itself.
+	 */
+	const char *base;
+	bool keep;		/* do not empty the image afterwards */
+	uint64_t rate;		/* bytes of data per second, 0 = no limit */
+	unsigned int workers;	/* 0 = one per processor */
+	struct platter_progress *progress;
+};
+
+/*
+ * Copy what `top`, and everything between it and the base, holds into the
+ * base, which becomes writable and grows where it is smaller; then empty `top`
+ * if its format can, unless `keep`. `top` is open for writing. A crash at any
+ * point leaves it reading as before.
+ */
+int platter_commit(struct platter_image *top,
+		   const struct platter_commit_options *opts,
+		   struct platter_error *err) PLATTER_MUST_CHECK;
+
+struct platter_rebase_options {
+	const char *backing;	/* name to store; NULL or "" = none */
+	const char *format;	/* of the backing file, to store as well */
+	bool names_only;	/* the content changes with the name (-u) */
+	bool compress;		/* what is written */
+	unsigned int open_flags;	/* PLATTER_O_* for the new backing */
+	enum platter_cache cache;	/* of the new backing */
+	unsigned int workers;	/* 0 = one per processor */
+	struct platter_progress *progress;
+};
+
+/*
+ * Give `top`, open for writing with its backing file, another one and keep
+ * what it reads as: where the new chain differs from the old, `top` gets the
+ * old content first. All of that is durable before the name changes.
+ */
+int platter_rebase(struct platter_image *top,
+		   const struct platter_rebase_options *opts,
+		   struct platter_error *err) PLATTER_MUST_CHECK;
+
+struct platter_dd_options {
+	const char *target;		/* file name; NULL: `output` */
+	const char *target_format;	/* "raw" when NULL */
+	int input;			/* descriptor, when there is no source */
+	int output;			/* descriptor, when there is no target */
+	uint64_t block_size;		/* bytes; of the three below */
+	uint64_t skip;			/* blocks of the source */
+	uint64_t seek;			/* blocks of the target */
+	uint64_t count;			/* blocks; UINT64_MAX = all */
+	bool no_truncate;		/* write into what is there */
+	enum platter_cache target_cache;
+	unsigned int open_flags;	/* extra PLATTER_O_* for the target */
+	struct platter_progress *progress;
+};
+
+struct platter_dd_result {
+	uint64_t copied;	/* bytes of the guest, holes and all */
+	bool skipped_all;	/* `skip` is beyond the end of the source */
+};
+
+/*
+ * Copy a part of `src`, or of a stream (NULL), into a file or a stream. A file
+ * is made anew, beside its name, unless no_truncate.
+ */
+int platter_dd(struct platter_context *ctx, struct platter_image *src,
+	       const struct platter_dd_options *opts,
+	       struct platter_dd_result *result, struct platter_error *err)
+	PLATTER_MUST_CHECK;
+
+struct platter_bench_options {
+	uint64_t count;		/* requests */
+	uint64_t offset;	/* bytes; of the first */
+	uint64_t step;		/* bytes between two; wraps at the end */
+	uint32_t size;		/* bytes of a request, at most 2 GiB - 1 */
+	unsigned int threads;	/* requests in flight, > 0 */
+	bool write;
+	uint8_t pattern;	/* byte written */
+	uint64_t flush_interval;	/* flush every so many writes, 0 = never */
+	bool no_drain;		/* flush while others are in flight */
+	bool random;		/* at random multiples of `size` instead */
+	uint64_t seed;
+	struct platter_progress *progress;
+};
+
+struct platter_bench_result {
+	uint64_t requests;
+	uint64_t flushes;
+	double seconds;
+};
+
+/* Send requests of one kind and take the time. */
+int platter_bench(struct platter_image *img,
+		  const struct platter_bench_options *opts,
+		  struct platter_bench_result *result,
+		  struct platter_error *err) PLATTER_MUST_CHECK;
 
 struct platter_replay_options {
 	const char *target;		/* file or block device */

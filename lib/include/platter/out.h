@@ -17,6 +17,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <time.h>
 
 #include <platter/error.h>
 
@@ -97,6 +98,46 @@ void platter_out_hide(struct platter_printer *p, bool hide);
 char *platter_bytes_escape(const void *value, size_t len);
 /* Undo it in place; returns the number of bytes. Bad escapes stay as text. */
 size_t platter_bytes_unescape(char *text);
+
+/*
+ * ---- Digital Forensics XML: hashes of images ----
+ *
+ *	new, for each image (image, for each place in ascending order (run,
+ *	hash..., end_run), end_runs, hash..., end_image), close
+ *
+ * The places of an image may be left out, and so may all hashes. As with a
+ * printer, the first error is kept for the end.
+ */
+struct platter_dfxml;
+
+struct platter_dfxml_options {
+	const char *program;
+	const char *version;
+	const char *command_line;
+	time_t start_time;
+	const char *const *images;	/* their names, as the source */
+	size_t nr_images;
+};
+
+/* `stream` stays the caller's. */
+int platter_dfxml_new(struct platter_dfxml **out, FILE *stream,
+		      const struct platter_dfxml_options *opts,
+		      struct platter_error *err) PLATTER_MUST_CHECK;
+/* `size` is that of the disk in the image, in bytes. */
+void platter_dfxml_image(struct platter_dfxml *d, const char *name,
+			 uint64_t size);
+/* A place on that disk, in bytes. */
+void platter_dfxml_run(struct platter_dfxml *d, uint64_t offset,
+		       uint64_t length);
+void platter_dfxml_end_run(struct platter_dfxml *d);
+void platter_dfxml_end_runs(struct platter_dfxml *d);
+/* `name` is md5, sha1 or sha256; the schema knows no other. */
+void platter_dfxml_hash(struct platter_dfxml *d, const char *name,
+			const char *hex);
+void platter_dfxml_end_image(struct platter_dfxml *d);
+/* End the document, free `d`, return the first error met. */
+int platter_dfxml_close(struct platter_dfxml *d, struct platter_error *err)
+	PLATTER_MUST_CHECK;
 
 /*
  * Progress of a long operation, and the way to stop it. A job calls update()

@@ -89,6 +89,13 @@ int platter_image_pwrite_inside(struct platter_image *img, const void *buf,
  * a driver that has gathered as much as it wants to hold.
  */
 void platter_image_want_flush(struct platter_image *img);
+/*
+ * A file opened with PLATTER_O_NO_IO takes no image lock, so that `info` looks
+ * at a raw one that is in use. A driver that reads metadata from its file takes
+ * the lock with this.
+ */
+int platter_image_lock(struct platter_image *file, struct platter_error *err)
+	PLATTER_MUST_CHECK;
 
 /* ---- where bytes are ---- */
 
@@ -105,6 +112,11 @@ enum platter_map_kind {
  * data is the child's (raw); not for ones that only allocate written data.
  */
 #define PLATTER_MAP_RECURSE	(1u << 1)
+/*
+ * Ask the child which of the bytes are a hole: they are allocated, and known
+ * to be zeros. For data that may have been allocated and never written.
+ */
+#define PLATTER_MAP_HOLES	(1u << 2)
 
 struct platter_map {
 	uint64_t length;		/* bytes, > 0 */
@@ -116,6 +128,11 @@ struct platter_map {
 	 * reserved, for `map`; it is not read.
 	 */
 	uint64_t offset;
+	/*
+	 * BACKING: the child with space for it at `offset`, which is shown
+	 * where nothing below has the bytes; or NULL.
+	 */
+	struct platter_image *reserved;
 };
 
 /* ---- the operations ---- */
@@ -158,6 +175,8 @@ struct platter_io_ops {
 			  struct platter_image *dst, uint64_t dst_offset,
 			  uint64_t len, uint64_t *copied,
 			  struct platter_error *err);
+	/* See platter_image_lock(); NULL: there is no such lock. */
+	int (*lock)(struct platter_image *img, struct platter_error *err);
 };
 
 struct platter_format_ops {
@@ -205,6 +224,14 @@ struct platter_format_ops {
 	int (*flush)(struct platter_image *img, struct platter_error *err);
 	int (*resize)(struct platter_image *img, uint64_t size,
 		      struct platter_error *err);
+
+	/*
+	 * NULL: the range is handed to where the map says it is, and there are
+	 * no tables. Runs alone.
+	 */
+	int (*preallocate)(struct platter_image *img, uint64_t offset,
+			   uint64_t len, enum platter_preallocation mode,
+			   struct platter_error *err);
 
 	/*
 	 * Below: see <platter/image.h>. NULL is -ENOTSUP, or none. Those that
@@ -255,6 +282,21 @@ struct platter_format_ops {
 /* What an image would need; see platter_measure(). */
 struct platter_measure;
 
+/* Where a new image goes that is written from front to back. */
+struct platter_sink {
+	/* The next bytes; zeros when `buf` is NULL. */
+	int (*write)(struct platter_sink *sink, const void *buf, size_t len,
+		     struct platter_error *err);
+	/*
+	 * Read the source, many threads at once; `data` gets what is not zeros
+	 * by the map, in ascending order and never from two threads at once.
+	 */
+	int (*scan)(struct platter_sink *sink,
+		    int (*data)(void *arg, uint64_t offset, const void *buf,
+				size_t len, struct platter_error *err),
+		    void *arg, struct platter_error *err);
+};
+
 enum platter_driver_kind {
 	PLATTER_DRIVER_PROTOCOL,
 	PLATTER_DRIVER_FORMAT,
@@ -268,12 +310,6 @@ struct platter_magic {
 	int64_t offset;
 };
 
-/* For help, completion and the check for unknown names. NULL-named end. */
-struct platter_option {
-	const char *name;
-	const char *help;	/* one line, with the unit and the default */
-};
-
 struct platter_driver {
 	const char *name;
 	const char *const *aliases;	/* NULL-terminated, or NULL */
@@ -284,6 +320,7 @@ struct platter_driver {
 	size_t nr_magics;
 	const struct platter_option *options;	/* for open */
 	const struct platter_option *create_options;
+	const struct platter_option *amend_options;
 	/*
 	 * Confirm a magic. 0 = it is this format, 1 = it is not. Only looks
 	 * at the child, which is open already. NULL = the magic is enough.
@@ -308,6 +345,9 @@ struct platter_driver {
 	int (*measure)(struct platter_options *opts, struct platter_image *src,
 		       uint64_t size, struct platter_measure *out,
 		       struct platter_error *err);
+	/* Formats: write a new image with the content of `src`. */
+	int (*stream)(struct platter_sink *sink, struct platter_image *src,
+		      struct platter_options *opts, struct platter_error *err);
 	const struct platter_io_ops *io;	/* protocols and filters */
 	const struct platter_format_ops *format;	/* formats */
 };
