@@ -412,8 +412,7 @@ const struct cmd_verb cmd_convert = {
 		"  platter convert -p -O qcow2 disk.raw copy.qcow2\n"
 		"  platter convert -c -O qcow2 disk.raw small.qcow2\n"
 		"  platter convert -n -t none disk.raw /dev/sdb\n"
-		"  platter convert -O qcow2 disk.raw - | "
-		"ssh host 'cat >d.qcow2'\n"
+		"  platter convert -O qcow2 disk.raw - | xz >disk.qcow2.xz\n"
 		"  platter convert --image-opts driver=writelog,"
 		"log=disk.dmlw,base=base.raw,at=mark:a then.raw\n",
 	.argp = &argp,

@@ -12,7 +12,7 @@ setup()
 # bits IMAGE NAME: the dirty ranges, as QEMU tells them.
 bits()
 {
-	local socket=$BATS_TEST_TMPDIR/nbd.sock pid
+	local socket=$BATS_TEST_TMPDIR/nbd.$BASHPID pid
 
 	need qemu-nbd nbdinfo
 	rm -f "$socket"
@@ -300,7 +300,7 @@ refused()
 	local dir
 
 	rm -f x.qcow2
-	qemu-img create -q -f qcow2 x.qcow2 64M
+	qemu-img create -q -f qcow2 x.qcow2 "${disk:-64M}"
 	qemu-img bitmap --add x.qcow2 b
 	# The extension comes behind 384 bytes of feature names and a header.
 	dir=$((16#$(byte_at x.qcow2 528 8)))
@@ -344,6 +344,7 @@ refused()
 }
 
 @test "a bitmap too small for the disk is refused, unless it was in use" {
+	disk=1G
 	refused 17 09 'too few'
 	put x.qcow2 $((16#$(byte_at x.qcow2 528 8) + 12)) 00000003
 	succeeds "$PLATTER" info x.qcow2

@@ -56,6 +56,7 @@ struct plt_runner {
 	size_t nr_idle;
 	uint64_t turn[PLT_RUNNER_STAGES];	/* the batch whose turn it is */
 	pthread_cond_t turned;		/* `turn` or `stop` has changed */
+	struct platter_error failed;	/* why it stopped */
 };
 
 static void *take_buffer(struct plt_runner *run, struct platter_error *err)
@@ -140,6 +141,21 @@ static void stop(struct plt_runner *run)
 	pthread_cond_broadcast(&run->turned);
 }
 
+/*
+ * A batch has failed. Those that end because another one did may be the first
+ * to tell the pool: every one of them gives the reason of the first.
+ */
+static int fail(struct plt_runner *run, int rc, struct platter_error *err)
+{
+	PLT_LOCK_SCOPE(&run->lock);
+
+	if (!run->failed.code)
+		plt_err_set(&run->failed, rc, "%s", err->msg);
+	run->stop = true;
+	pthread_cond_broadcast(&run->turned);
+	return plt_err_set(err, run->failed.code, "%s", run->failed.msg);
+}
+
 /* ---- batches ---- */
 
 static int run_batch(void *arg, struct platter_error *err)
@@ -149,18 +165,14 @@ static int run_batch(void *arg, struct platter_error *err)
 	void *buf = take_buffer(run, err);
 	int rc;
 
-	if (!buf) {
-		stop(run);
-		return -ENOMEM;
-	}
+	if (!buf)
+		return fail(run, -ENOMEM, err);
 	rc = run->work(run->arg, batch->segs, batch->nr, buf, err);
 	run->done += batch->length;
-	if (rc)
-		stop(run);
-	else
+	if (!rc)
 		pass_turns(run, batch);
 	give_buffer(run, buf);
-	return rc;
+	return rc ? fail(run, rc, err) : 0;
 }
 
 int plt_runner_new(struct plt_runner **out, unsigned int workers,

@@ -175,13 +175,24 @@ void plt_image_init_locks(struct platter_image *img)
 	pthread_rwlockattr_destroy(&attr);
 }
 
+static int write_back(struct platter_image *img, struct platter_error *err)
+{
+	const struct platter_format_ops *format = img->drv->format;
+	int rc;
+
+	if (!img->opened || !platter_image_writable(img))
+		return 0;
+	rc = platter_image_flush(img, err);
+	if (rc || !format || !format->finish)
+		return rc;
+	return plt_image_prefix(img, format->finish(img, err), err);
+}
+
 /* The driver goes first: it may still write to its children. */
 static int close_node(struct platter_image *img, struct platter_error *err)
 {
-	int rc = 0;
+	int rc = write_back(img, err);
 
-	if (img->opened && platter_image_writable(img))
-		rc = platter_image_flush(img, err);
 	if (img->opened && img->drv->close)
 		img->drv->close(img);
 	for (size_t i = img->nr_children; i-- > 0;) {

@@ -44,26 +44,28 @@ struct room {
 	size_t at, size;
 };
 
-static int take_room(struct room *r, size_t len, uint8_t **out,
-		     struct platter_error *err)
+/* NULL: does not fit, which is -ENOSPC. */
+static uint8_t *take_room(struct room *r, size_t len,
+			  struct platter_error *err)
 {
-	if (len > r->size - r->at)
-		return plt_err_set(err, -ENOSPC, "the header needs more than "
-				   "its cluster of %zu bytes", r->size);
-	*out = r->buf + r->at;
+	uint8_t *at = r->buf + r->at;
+
+	if (len > r->size - r->at) {
+		plt_err_set(err, -ENOSPC, "the header needs more than its "
+			    "cluster of %zu bytes", r->size);
+		return NULL;
+	}
 	r->at += len;
-	return 0;
+	return at;
 }
 
 static int put_extension(struct room *r, uint32_t type, const void *data,
 			 size_t len, struct platter_error *err)
 {
-	uint8_t *p;
-	int rc;
+	uint8_t *p = take_room(r, 8 + plt_align_up(len, 8), err);
 
-	rc = take_room(r, 8 + plt_align_up(len, 8), &p, err);
-	if (rc < 0)
-		return rc;
+	if (!p)
+		return -ENOSPC;
 	plt_put_be32(p, type);
 	plt_put_be32(p + 4, (uint32_t)len);
 	if (len)
@@ -180,9 +182,9 @@ int plt_qcow2_header_encode(const struct plt_qcow2_header *h, uint8_t *buf,
 	int rc;
 
 	memset(buf, 0, size);
-	rc = take_room(&r, length, &p, err);
-	if (rc < 0)
-		return rc;
+	p = take_room(&r, length, err);
+	if (!p)
+		return -ENOSPC;
 	put_fixed(p, h, length);
 	if (h->version > 2 && h->beyond)
 		memcpy(p + QCOW2_HDR_OUR_LENGTH, h->beyond, more);
@@ -195,9 +197,9 @@ int plt_qcow2_header_encode(const struct plt_qcow2_header *h, uint8_t *buf,
 	if (rc < 0 || !h->backing_filename)
 		return rc;
 	name = strlen(h->backing_filename);
-	rc = take_room(&r, name, &p, err);
-	if (rc < 0)
-		return rc;
+	p = take_room(&r, name, err);
+	if (!p)
+		return -ENOSPC;
 	memcpy(p, h->backing_filename, name);
 	plt_put_be64(buf + QCOW2_HDR_BACKING_OFFSET, r.at - name);
 	plt_put_be32(buf + QCOW2_HDR_BACKING_SIZE, (uint32_t)name);

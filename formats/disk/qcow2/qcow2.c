@@ -420,30 +420,28 @@ static int qcow2_reopen_rw(struct platter_image *img, struct platter_error *err)
 /* ---- close ---- */
 
 /* The core has flushed before; an image that failed to be is left dirty. */
-static int finish(struct plt_qcow2 *s)
+static int qcow2_finish(struct platter_image *img, struct platter_error *err)
 {
+	struct plt_qcow2 *s = platter_image_state(img);
 	int rc = 0;
 
+	if ((platter_image_flags(img) & PLATTER_O_NO_IO) || s->broken ||
+	    s->snapshot_view)
+		return 0;
 	if (s->bitmaps)
-		rc = plt_qcow2_bitmaps_store(s, NULL);
+		rc = plt_qcow2_bitmaps_store(s, err);
 	if (rc == 0)
-		rc = plt_qcow2_settle(s, NULL);
+		rc = plt_qcow2_settle(s, err);
 	if (rc == 0 && s->marked_dirty)
 		rc = plt_qcow2_set_features(s, s->h.incompatible &
 					    ~QCOW2_INCOMPAT_DIRTY,
-					    s->h.autoclear, NULL);
+					    s->h.autoclear, err);
 	return rc;
 }
 
 static void qcow2_close(struct platter_image *img)
 {
-	struct plt_qcow2 *s = platter_image_state(img);
-	unsigned int flags = platter_image_flags(img);
-
-	if ((flags & PLATTER_O_RDWR) && !(flags & PLATTER_O_NO_IO) &&
-	    !s->broken && !s->snapshot_view)
-		(void)finish(s);
-	free_state(s);
+	free_state(platter_image_state(img));
 }
 
 /* ---- the table ---- */
@@ -491,6 +489,7 @@ static const struct platter_format_ops qcow2_format = {
 	.discard = plt_qcow2_discard,
 	.flush = plt_qcow2_flush,
 	.resize = plt_qcow2_resize,
+	.finish = qcow2_finish,
 	.preallocate = plt_qcow2_preallocate_mode,
 	.facts = plt_qcow2_facts,
 	.reopen_rw = qcow2_reopen_rw,

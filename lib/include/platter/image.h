@@ -335,7 +335,8 @@ int platter_image_snapshots(struct platter_image *img,
 	PLATTER_MUST_CHECK;
 /*
  * As qemu-img snapshot -c, -a, -d: create takes a name, which may be taken
- * already (IDs differ); the others take a name or an ID, names first.
+ * already (IDs differ); the others take a name or an ID. Where both would fit,
+ * apply takes the ID and delete the name.
  * Other I/O on the node waits.
  */
 int platter_image_snapshot_create(struct platter_image *img, const char *name,

@@ -234,6 +234,12 @@ struct platter_format_ops {
 			   struct platter_error *err);
 
 	/*
+	 * The node is about to be closed, is writable, and has been flushed:
+	 * write what is to be written when nothing more will come.
+	 */
+	int (*finish)(struct platter_image *img, struct platter_error *err);
+
+	/*
 	 * Below: see <platter/image.h>. NULL is -ENOTSUP, or none. Those that
 	 * change the image run alone: no I/O on the node is under way.
 	 */
