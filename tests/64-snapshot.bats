@@ -9,19 +9,6 @@ setup()
 	need qemu-img qemu-io
 }
 
-# io IMAGE COMMAND...: by qemu-io.
-io()
-{
-	local file=$1 command
-	local -a all=()
-
-	shift
-	for command; do
-		all+=(-c "$command")
-	done
-	quietly qemu-io -d unmap "${all[@]}" "$file"
-}
-
 # sound IMAGE: qemu-img and platter find nothing wrong, not even leaks.
 sound()
 {

@@ -9,18 +9,6 @@ setup()
 	need qemu-img qemu-io
 }
 
-io()
-{
-	local file=$1 command
-	local -a all=()
-
-	shift
-	for command; do
-		all+=(-c "$command")
-	done
-	quietly qemu-io -d unmap "${all[@]}" "$file"
-}
-
 # small [CREATE-OPTION...]: before.qcow2, with two snapshots and data that
 # differs from both; one.qcow2, two.qcow2 and before.qcow2 hold what they hold.
 small()

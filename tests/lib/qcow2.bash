@@ -52,3 +52,16 @@ be64()
 {
 	printf '%016x' "$1"
 }
+
+# io IMAGE COMMAND...: by qemu-io.
+io()
+{
+	local file=$1 command
+	local -a all=()
+
+	shift
+	for command; do
+		all+=(-c "$command")
+	done
+	quietly qemu-io -d unmap "${all[@]}" "$file"
+}
