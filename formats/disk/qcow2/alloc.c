@@ -119,7 +119,8 @@ static int search_slice(struct plt_qcow2 *s, struct search *f, uint64_t block,
 	if (rc < 0)
 		return rc;
 	for (; i < per && f->nr < f->want; i++) {
-		if (plt_qcow2_refcount_peek(s, slice->data, i) == 0) {
+		if (plt_qcow2_refcount_load(slice->data, i,
+					    s->h.refcount_order) == 0) {
 			take(f, 1);
 			continue;
 		}

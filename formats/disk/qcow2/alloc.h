@@ -49,10 +49,6 @@ static inline bool plt_qcow2_has_host(const struct plt_qcow2_entry *e)
 
 /* ---- refcount.c ---- */
 
-uint64_t plt_qcow2_refcount_peek(const struct plt_qcow2 *s,
-				 const uint8_t *data, uint64_t index);
-void plt_qcow2_refcount_poke(const struct plt_qcow2 *s, uint8_t *data,
-			     uint64_t index, uint64_t value);
 /* The block with the refcount of `cluster`; 0 = there is none. */
 int plt_qcow2_refblock(struct plt_qcow2 *s, uint64_t cluster, uint64_t *block,
 		       struct platter_error *err) PLATTER_MUST_CHECK;

@@ -9,7 +9,6 @@
  */
 #include <string.h>
 
-#include "base/endian.h"
 #include "base/error.h"
 #include "base/mem.h"
 #include "disk/qcow2/check.h"
@@ -241,53 +240,4 @@ bool plt_qcow2_counts_any(const struct plt_qcow2_counts *counts,
 			return true;
 	}
 	return false;
-}
-
-/* Less than a byte wide: the first is in the least significant bits. */
-uint64_t plt_qcow2_refcount_load(const uint8_t *block, uint64_t index,
-				 unsigned int order)
-{
-	unsigned int shift;
-
-	switch (order) {
-	case 3:
-		return block[index];
-	case 4:
-		return plt_be16(block + index * 2);
-	case 5:
-		return plt_be32(block + index * 4);
-	case 6:
-		return plt_be64(block + index * 8);
-	default:
-		shift = (unsigned int)(index << order) & 7;
-		return block[index >> (3 - order)] >> shift &
-		       ((1u << (1u << order)) - 1);
-	}
-}
-
-void plt_qcow2_refcount_store(uint8_t *block, uint64_t index,
-			      unsigned int order, uint64_t value)
-{
-	unsigned int shift, mask;
-	uint8_t *byte;
-
-	switch (order) {
-	case 3:
-		block[index] = (uint8_t)value;
-		return;
-	case 4:
-		plt_put_be16(block + index * 2, (uint16_t)value);
-		return;
-	case 5:
-		plt_put_be32(block + index * 4, (uint32_t)value);
-		return;
-	case 6:
-		plt_put_be64(block + index * 8, value);
-		return;
-	default:
-		shift = (unsigned int)(index << order) & 7;
-		mask = ((1u << (1u << order)) - 1) << shift;
-		byte = &block[index >> (3 - order)];
-		*byte = (uint8_t)((*byte & ~mask) | (value << shift & mask));
-	}
 }

@@ -66,13 +66,6 @@ uint64_t plt_qcow2_counts_wanted(const struct plt_qcow2_counts *counts,
 bool plt_qcow2_counts_any(const struct plt_qcow2_counts *counts,
 			  uint64_t cluster, uint64_t nr);
 
-/* ---- refcounts as they lie in a block ---- */
-
-uint64_t plt_qcow2_refcount_load(const uint8_t *block, uint64_t index,
-				 unsigned int order);
-void plt_qcow2_refcount_store(uint8_t *block, uint64_t index,
-			      unsigned int order, uint64_t value);
-
 /* ---- one check ---- */
 
 /* A row of the snapshot table: what a check wants of it. */

@@ -64,7 +64,7 @@ static void count(const struct plt_qcow2 *s, uint8_t *block, uint64_t offset,
 	uint64_t nr = plt_qcow2_clusters(s, len);
 
 	for (uint64_t i = first; i < first + nr; i++)
-		plt_qcow2_refcount_poke(s, block, i, 1);
+		plt_qcow2_refcount_store(block, i, s->h.refcount_order, 1);
 }
 
 /* Only the first entry stays. */

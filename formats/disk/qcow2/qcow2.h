@@ -281,7 +281,17 @@ int plt_qcow2_compress(struct platter_image *img, const void *in, size_t len,
 		       void *out, size_t *out_len, struct platter_error *err)
 	PLATTER_MUST_CHECK;
 
-/* ---- refcount.c: under `lock`, lets it go while it reads ---- */
+/*
+ * ---- refcount.c ----
+ *
+ * Refcounts as they lie in a block: of 1 << order bits. What comes after these
+ * two is under `lock`, and lets it go while it reads.
+ */
+
+uint64_t plt_qcow2_refcount_load(const uint8_t *block, uint64_t index,
+				 unsigned int order);
+void plt_qcow2_refcount_store(uint8_t *block, uint64_t index,
+			      unsigned int order, uint64_t value);
 
 int plt_qcow2_reftable_load(struct plt_qcow2 *s, struct platter_error *err)
 	PLATTER_MUST_CHECK;

@@ -24,8 +24,8 @@
 
 struct change {
 	struct plt_qcow2 *s;
-	/* Only its width counts: what refcount_peek and _poke want to know. */
-	struct plt_qcow2 wide;
+	unsigned int order;		/* the new one */
+	uint64_t max;			/* largest refcount of that width */
 	unsigned int block_bits;	/* log2 of refcounts in a new block */
 	struct platter_progress *progress;
 	uint64_t *old;			/* clusters of old table and blocks */
@@ -109,12 +109,12 @@ static int look_through(struct change *c, struct platter_error *err)
 		at += skip;
 		if (skip)
 			continue;
-		if (v > c->wide.refcount_max)
+		if (v > c->max)
 			return plt_err_set(err, -EINVAL, "the cluster at "
 				"offset %" PRIu64 " has refcount %" PRIu64
 				", which does not fit into %u bits",
 				at << s->cluster_bits, v,
-				1u << c->wide.h.refcount_order);
+				1u << c->order);
 		at++;
 		if (v)
 			c->base = at;
@@ -127,7 +127,7 @@ static int plan(struct change *c, struct platter_error *err)
 	struct plt_qcow2 *s = c->s;
 	uint64_t blocks, bytes;
 
-	plt_qcow2_refcount_clusters(s->cluster_bits, c->wide.h.refcount_order,
+	plt_qcow2_refcount_clusters(s->cluster_bits, c->order,
 				    c->base, &blocks, &c->table_clusters);
 	bytes = c->table_clusters << s->cluster_bits;
 	if (bytes > QCOW2_MAX_REFTABLE_BYTES)
@@ -156,16 +156,17 @@ static int fill_block(struct change *c, uint64_t first, uint64_t n,
 		if (rc < 0)
 			return rc;
 		if (!skip && v)
-			plt_qcow2_refcount_poke(&c->wide, c->block, at - first,
-						v);
+			plt_qcow2_refcount_store(c->block, at - first,
+						 c->order, v);
 		at += skip ? skip : 1;
 	}
 	for (; c->next_old < c->nr_old && c->old[c->next_old] < first + n;
 	     c->next_old++) {
 		at = c->old[c->next_old] - first;
-		v = plt_qcow2_refcount_peek(&c->wide, c->block, at);
+		v = plt_qcow2_refcount_load(c->block, at, c->order);
 		if (v)
-			plt_qcow2_refcount_poke(&c->wide, c->block, at, v - 1);
+			plt_qcow2_refcount_store(c->block, at, c->order,
+						 v - 1);
 	}
 	return 0;
 }
@@ -206,7 +207,7 @@ static void count_new(struct change *c, uint64_t index, uint64_t end)
 
 	for (uint64_t at = PLT_MAX(first, c->base); at < PLT_MIN(stop, end);
 	     at++)
-		plt_qcow2_refcount_poke(&c->wide, c->block, at - first, 1);
+		plt_qcow2_refcount_store(c->block, at - first, c->order, 1);
 }
 
 /* The blocks from `first` on count the new structure, with themselves. */
@@ -251,7 +252,7 @@ static int switch_over(struct change *c, struct platter_error *err)
 
 	s->h.reftable_offset = c->base << s->cluster_bits;
 	s->h.reftable_clusters = (uint32_t)c->table_clusters;
-	s->h.refcount_order = c->wide.h.refcount_order;
+	s->h.refcount_order = c->order;
 	rc = plt_qcow2_header_write_fixed(s, err);
 	if (rc < 0) {
 		/* It may have arrived or not. */
@@ -264,7 +265,7 @@ static int switch_over(struct change *c, struct platter_error *err)
 		plt_qcow2_cache_drop(s, c->old[i] << s->cluster_bits,
 				     s->cluster_size);
 	s->refblock_bits = c->block_bits;
-	s->refcount_max = c->wide.refcount_max;
+	s->refcount_max = c->max;
 	s->free_guess = 0;
 	rc = plt_qcow2_reftable_load(s, err);
 	if (rc < 0)
@@ -300,8 +301,8 @@ int plt_qcow2_change_refcount_order(struct plt_qcow2 *s, unsigned int order,
 {
 	struct change c = {
 		.s = s,
-		.wide.h.refcount_order = order,
-		.wide.refcount_max = UINT64_MAX >> (64 - (1u << order)),
+		.order = order,
+		.max = UINT64_MAX >> (64 - (1u << order)),
 		.block_bits = s->cluster_bits + 3 - order,
 		.progress = progress,
 	};

@@ -11,57 +11,58 @@
 #include <inttypes.h>
 
 #include "base/checked.h"
+#include "base/endian.h"
 #include "base/error.h"
 #include "disk/qcow2/alloc.h"
 
 /* ---- numbers of 1 to 64 bits ---- */
 
-uint64_t plt_qcow2_refcount_peek(const struct plt_qcow2 *s,
-				 const uint8_t *data, uint64_t index)
+/* Less than a byte wide: the first is in the least significant bits. */
+uint64_t plt_qcow2_refcount_load(const uint8_t *block, uint64_t index,
+				 unsigned int order)
 {
-	unsigned int order = s->h.refcount_order;
 	unsigned int shift;
 
 	switch (order) {
 	case 3:
-		return data[index];
+		return block[index];
 	case 4:
-		return plt_be16(data + index * 2);
+		return plt_be16(block + index * 2);
 	case 5:
-		return plt_be32(data + index * 4);
+		return plt_be32(block + index * 4);
 	case 6:
-		return plt_be64(data + index * 8);
+		return plt_be64(block + index * 8);
 	default:
 		shift = (unsigned int)(index << order) & 7;
-		return data[(index << order) >> 3] >> shift & s->refcount_max;
+		return block[index >> (3 - order)] >> shift &
+		       ((1u << (1u << order)) - 1);
 	}
 }
 
-void plt_qcow2_refcount_poke(const struct plt_qcow2 *s, uint8_t *data,
-			     uint64_t index, uint64_t value)
+void plt_qcow2_refcount_store(uint8_t *block, uint64_t index,
+			      unsigned int order, uint64_t value)
 {
-	unsigned int order = s->h.refcount_order;
-	unsigned int shift;
-	uint8_t *p;
+	unsigned int shift, mask;
+	uint8_t *byte;
 
 	switch (order) {
 	case 3:
-		data[index] = (uint8_t)value;
+		block[index] = (uint8_t)value;
 		return;
 	case 4:
-		plt_put_be16(data + index * 2, (uint16_t)value);
+		plt_put_be16(block + index * 2, (uint16_t)value);
 		return;
 	case 5:
-		plt_put_be32(data + index * 4, (uint32_t)value);
+		plt_put_be32(block + index * 4, (uint32_t)value);
 		return;
 	case 6:
-		plt_put_be64(data + index * 8, value);
+		plt_put_be64(block + index * 8, value);
 		return;
 	default:
 		shift = (unsigned int)(index << order) & 7;
-		p = &data[(index << order) >> 3];
-		*p = (uint8_t)((*p & ~(s->refcount_max << shift)) |
-			       value << shift);
+		mask = ((1u << (1u << order)) - 1) << shift;
+		byte = &block[index >> (3 - order)];
+		*byte = (uint8_t)((*byte & ~mask) | (value << shift & mask));
 	}
 }
 
@@ -115,7 +116,7 @@ int plt_qcow2_refcount_get(struct plt_qcow2 *s, uint64_t cluster,
 	rc = plt_qcow2_refcount_slice(s, cluster, block, &slice, &i, err);
 	if (rc < 0)
 		return rc;
-	*out = plt_qcow2_refcount_peek(s, slice->data, i);
+	*out = plt_qcow2_refcount_load(slice->data, i, s->h.refcount_order);
 	plt_qcow2_slice_put(s, slice);
 	return 0;
 }
@@ -175,7 +176,8 @@ static int raise_some(struct plt_qcow2 *s, uint64_t first, uint64_t *clusters,
 	if (rc < 0)
 		return rc;
 	for (; n < want && at < per; n++, at++) {
-		uint64_t v = plt_qcow2_refcount_peek(s, slice->data, at);
+		uint64_t v = plt_qcow2_refcount_load(slice->data, at,
+						     s->h.refcount_order);
 
 		if (v >= s->refcount_max) {
 			rc = plt_err_set(err, -EFBIG, "refcount %" PRIu64
@@ -184,7 +186,8 @@ static int raise_some(struct plt_qcow2 *s, uint64_t first, uint64_t *clusters,
 					 s->refcount_max);
 			break;
 		}
-		plt_qcow2_refcount_poke(s, slice->data, at, v + 1);
+		plt_qcow2_refcount_store(slice->data, at,
+					 s->h.refcount_order, v + 1);
 	}
 	if (n)
 		plt_qcow2_slice_dirty(s, slice);
@@ -232,9 +235,10 @@ int plt_qcow2_refcount_lower(struct plt_qcow2 *s, uint64_t cluster,
 	rc = slice_for(s, cluster, &slice, &at, err);
 	if (rc < 0)
 		return rc;
-	v = plt_qcow2_refcount_peek(s, slice->data, at);
+	v = plt_qcow2_refcount_load(slice->data, at, s->h.refcount_order);
 	if (v) {
-		plt_qcow2_refcount_poke(s, slice->data, at, v - 1);
+		plt_qcow2_refcount_store(slice->data, at,
+					 s->h.refcount_order, v - 1);
 		plt_qcow2_slice_dirty(s, slice);
 	}
 	plt_qcow2_slice_put(s, slice);

@@ -71,7 +71,8 @@ int plt_qcow2_refblock_add(struct plt_qcow2 *s, uint64_t index,
 	if (!buf)
 		return -ENOMEM;
 	if (own)
-		plt_qcow2_refcount_poke(s, buf, cluster & mask, 1);
+		plt_qcow2_refcount_store(buf, cluster & mask,
+					 s->h.refcount_order, 1);
 	else
 		rc = plt_qcow2_refcount_raise(s, host, s->cluster_size, err);
 	if (rc < 0)
@@ -144,8 +145,8 @@ static uint8_t *fill_table(const struct plt_qcow2 *s, const struct plan *p,
 	if (!buf)
 		return NULL;
 	for (uint64_t i = 0; i < all; i++)
-		plt_qcow2_refcount_poke(s, buf + (i / part << s->cluster_bits),
-					i % part, 1);
+		plt_qcow2_refcount_store(buf + (i / part << s->cluster_bits),
+					 i % part, s->h.refcount_order, 1);
 	table = buf + (p->blocks << s->cluster_bits);
 	memcpy(table, s->reftable, s->reftable_entries * 8);
 	for (uint64_t i = 0; i < p->blocks; i++)

@@ -306,7 +306,7 @@ static int change_one(struct plt_qcow2_shadow *sh,
 {
 	const struct plt_qcow2 *s = sh->s;
 	uint64_t i = cluster & ((UINT64_C(1) << s->refblock_bits) - 1);
-	uint64_t v = plt_qcow2_refcount_peek(s, b->data, i);
+	uint64_t v = plt_qcow2_refcount_load(b->data, i, s->h.refcount_order);
 
 	if ((v == 0) != (what == SHADOW_TAKE))
 		return plt_err_set(err, -EIO, "cluster at offset %" PRIu64
@@ -320,8 +320,8 @@ static int change_one(struct plt_qcow2_shadow *sh,
 				   "most that %u bits hold",
 				   cluster << s->cluster_bits, v,
 				   1u << s->h.refcount_order);
-	plt_qcow2_refcount_poke(s, b->data, i,
-				what == SHADOW_LOWER ? v - 1 : v + 1);
+	plt_qcow2_refcount_store(b->data, i, s->h.refcount_order,
+				 what == SHADOW_LOWER ? v - 1 : v + 1);
 	b->changed = true;
 	if (what == SHADOW_LOWER && v == 1)
 		freed(sh, cluster);
@@ -391,7 +391,7 @@ int plt_qcow2_shadow_get(struct plt_qcow2_shadow *sh, uint64_t cluster,
 		data = sh->view;
 	}
 	if (!rc)
-		*count = plt_qcow2_refcount_peek(s, data, i);
+		*count = plt_qcow2_refcount_load(data, i, s->h.refcount_order);
 	return rc;
 }
 
@@ -419,7 +419,8 @@ int plt_qcow2_shadow_take(struct plt_qcow2_shadow *sh, uint64_t clusters,
 			return rc;
 		/* Cluster 0 is the header, whatever is counted. */
 		if (c == 0 ||
-		    plt_qcow2_refcount_peek(s, sh->view, c & in_block))
+		    plt_qcow2_refcount_load(sh->view, c & in_block,
+					    s->h.refcount_order))
 			run = 0;
 		else
 			run++;
