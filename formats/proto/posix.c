@@ -293,6 +293,25 @@ static int posix_pwrite(struct platter_image *img, const void *buf, size_t len,
 	return 0;
 }
 
+/* O_DIRECT writes go in pieces, so the flush that follows is one for all. */
+static int posix_pwrite_fua(struct platter_image *img, const void *buf,
+			    size_t len, uint64_t offset,
+			    struct platter_error *err)
+{
+	struct plt_posix *s = platter_image_state(img);
+	int rc;
+
+	if (s->direct || s->no_flush) {
+		rc = posix_pwrite(img, buf, len, offset, err);
+		return rc ? rc : plt_posix_flush(img, err);
+	}
+	rc = plt_pwrite_dsync(s->fd, buf, len, offset);
+	if (rc < 0)
+		return plt_err_errno(err, rc, "writing %zu bytes at offset %"
+				     PRIu64, len, offset);
+	return 0;
+}
+
 int plt_posix_flush(struct platter_image *img, struct platter_error *err)
 {
 	struct plt_posix *s = platter_image_state(img);
@@ -346,6 +365,7 @@ static int64_t posix_allocated(struct platter_image *img)
 const struct platter_io_ops plt_posix_io = {
 	.pread = posix_pread,
 	.pwrite = posix_pwrite,
+	.pwrite_fua = posix_pwrite_fua,
 	.zero = plt_posix_zero,
 	.discard = plt_posix_discard,
 	.flush = plt_posix_flush,

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 /*
@@ -48,13 +49,27 @@ ssize_t plt_pread(int fd, void *buf, size_t len, uint64_t offset)
 	return (ssize_t)done;
 }
 
-int plt_pwrite(int fd, const void *buf, size_t len, uint64_t offset)
+/* pwritev2() would take an offset of -1 for the place the file is at. */
+static ssize_t pwrite_dsync(int fd, const void *buf, size_t len, off_t offset)
+{
+	struct iovec iov = { (void *)(uintptr_t)buf, len };
+
+	if (offset < 0) {
+		errno = EINVAL;
+		return -1;
+	}
+	return pwritev2(fd, &iov, 1, offset, RWF_DSYNC);
+}
+
+static int write_all(int fd, const void *buf, size_t len, uint64_t offset,
+		     ssize_t (*some)(int fd, const void *buf, size_t len,
+				     off_t offset))
 {
 	size_t done = 0;
 
 	while (done < len) {
-		ssize_t n = pwrite(fd, (const char *)buf + done, len - done,
-				   (off_t)(offset + done));
+		ssize_t n = some(fd, (const char *)buf + done, len - done,
+				 (off_t)(offset + done));
 
 		if (n > 0)
 			done += (size_t)n;
@@ -64,6 +79,16 @@ int plt_pwrite(int fd, const void *buf, size_t len, uint64_t offset)
 			return -errno;
 	}
 	return 0;
+}
+
+int plt_pwrite(int fd, const void *buf, size_t len, uint64_t offset)
+{
+	return write_all(fd, buf, len, offset, pwrite);
+}
+
+int plt_pwrite_dsync(int fd, const void *buf, size_t len, uint64_t offset)
+{
+	return write_all(fd, buf, len, offset, pwrite_dsync);
 }
 
 int plt_write(int fd, const void *buf, size_t len)

@@ -17,6 +17,8 @@
 ssize_t plt_pread(int fd, void *buf, size_t len, uint64_t offset);
 /* 0 when all is written, or a negative errno. */
 int plt_pwrite(int fd, const void *buf, size_t len, uint64_t offset);
+/* The same, and on the disk when it returns. */
+int plt_pwrite_dsync(int fd, const void *buf, size_t len, uint64_t offset);
 int plt_write(int fd, const void *buf, size_t len);
 /* Size in bytes of a regular file or block device. */
 int plt_fd_size(int fd, uint64_t *size);

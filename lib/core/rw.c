@@ -254,6 +254,11 @@ static int map_writable(struct platter_image *img, uint64_t offset,
 
 /* ---- writing ---- */
 
+/* How a format's child is written to: platter_image_pwrite() or _fua(). */
+typedef int write_function(struct platter_image *img, const void *buf,
+			   size_t len, uint64_t offset,
+			   struct platter_error *err);
+
 /* What is not writable in place, by a driver that does it in its own order. */
 static int write_new(struct platter_image *img, const unsigned char *buf,
 		     uint64_t *len, uint64_t offset, struct platter_error *err)
@@ -272,7 +277,7 @@ static int write_new(struct platter_image *img, const unsigned char *buf,
 
 /* Write the first piece of a range; *len becomes how long it was. */
 static int write_piece(struct platter_image *img, const unsigned char *buf,
-		       uint64_t *len, uint64_t offset,
+		       uint64_t *len, uint64_t offset, write_function *below,
 		       struct platter_error *err)
 {
 	struct platter_map maps[MAPS];
@@ -296,19 +301,19 @@ static int write_piece(struct platter_image *img, const unsigned char *buf,
 	if (rc < 0)
 		return rc;
 	*len = maps[0].length;
-	return platter_image_pwrite(maps[0].child, buf, *len, maps[0].offset,
-				    err);
+	return below(maps[0].child, buf, *len, maps[0].offset, err);
 }
 
 static int write_format(struct platter_image *img, const unsigned char *buf,
-			size_t len, uint64_t offset, struct platter_error *err)
+			size_t len, uint64_t offset, write_function *below,
+			struct platter_error *err)
 {
 	int rc = 0;
 
 	while (len && !rc) {
 		uint64_t n = len;
 
-		rc = write_piece(img, buf, &n, offset, err);
+		rc = write_piece(img, buf, &n, offset, below, err);
 		/* Even of a write that failed some may have arrived. */
 		if (img->drv->format->written)
 			img->drv->format->written(img, offset, n);
@@ -330,7 +335,8 @@ int platter_image_pwrite_inside(struct platter_image *img, const void *buf,
 	if (rc < 0 || len == 0)
 		return rc;
 	if (img->drv->kind == PLATTER_DRIVER_FORMAT)
-		return write_format(img, buf, len, offset, err);
+		return write_format(img, buf, len, offset,
+				    platter_image_pwrite, err);
 	if (io && io->pwrite)
 		return plt_image_prefix(img, io->pwrite(img, buf, len, offset,
 							err), err);
@@ -347,6 +353,62 @@ int platter_image_pwrite(struct platter_image *img, const void *buf, size_t len,
 
 	plt_io_begin(img);
 	rc = platter_image_pwrite_inside(img, buf, len, offset, err);
+	return plt_io_end(img, rc, err);
+}
+
+/* ---- durable writing ---- */
+
+/*
+ * A format without a flush of its own keeps nothing back, so its bytes are
+ * durable when its child's are.
+ */
+static bool passes_fua(const struct platter_image *img)
+{
+	const struct platter_driver *drv = img->drv;
+
+	switch (drv->kind) {
+	case PLATTER_DRIVER_FORMAT:
+		return !drv->format->flush && !drv->format->write &&
+		       !drv->format->alloc;
+	case PLATTER_DRIVER_FILTER:
+		return !drv->io || !drv->io->pwrite;
+	default:
+		return false;
+	}
+}
+
+static int write_fua(struct platter_image *img, const void *buf, size_t len,
+		     uint64_t offset, struct platter_error *err)
+{
+	const struct platter_io_ops *io = img->drv->io;
+	int rc;
+
+	rc = plt_rw_check(img, "writing", offset, len, err);
+	if (rc < 0 || len == 0)
+		return rc;
+	if (io && io->pwrite_fua)
+		return plt_image_prefix(img, io->pwrite_fua(img, buf, len,
+						offset, err), err);
+	if (img->drv->kind == PLATTER_DRIVER_FORMAT)
+		return write_format(img, buf, len, offset,
+				    platter_image_pwrite_fua, err);
+	return platter_image_pwrite_fua(plt_image_below(img), buf, len, offset,
+					err);
+}
+
+int platter_image_pwrite_fua(struct platter_image *img, const void *buf,
+			     size_t len, uint64_t offset,
+			     struct platter_error *err)
+{
+	const struct platter_io_ops *io = img->drv->io;
+	int rc;
+
+	if (!(io && io->pwrite_fua) && !passes_fua(img)) {
+		rc = platter_image_pwrite(img, buf, len, offset, err);
+		return rc ? rc : platter_image_flush(img, err);
+	}
+	plt_io_begin(img);
+	rc = write_fua(img, buf, len, offset, err);
 	return plt_io_end(img, rc, err);
 }
 

@@ -142,6 +142,13 @@ int platter_image_pread(struct platter_image *img, void *buf, size_t len,
 int platter_image_pwrite(struct platter_image *img, const void *buf, size_t len,
 			 uint64_t offset, struct platter_error *err)
 	PLATTER_MUST_CHECK;
+/*
+ * As platter_image_pwrite(), and these bytes are durable when it returns (FUA).
+ * Writes that came before need not be: that is platter_image_flush().
+ */
+int platter_image_pwrite_fua(struct platter_image *img, const void *buf,
+			     size_t len, uint64_t offset,
+			     struct platter_error *err) PLATTER_MUST_CHECK;
 
 /*
  * Write compressed where the format can; -ENOTSUP where it cannot. `offset`

@@ -146,6 +146,13 @@ struct platter_io_ops {
 		     uint64_t offset, struct platter_error *err);
 	int (*pwrite)(struct platter_image *img, const void *buf, size_t len,
 		      uint64_t offset, struct platter_error *err);
+	/*
+	 * The same, durable when it returns. NULL: pwrite and flush, or handed
+	 * on by a filter that has no pwrite either.
+	 */
+	int (*pwrite_fua)(struct platter_image *img, const void *buf,
+			  size_t len, uint64_t offset,
+			  struct platter_error *err);
 	/* -ENOTSUP without a message: the core writes zeros instead. */
 	int (*zero)(struct platter_image *img, uint64_t offset, uint64_t len,
 		    unsigned int flags, struct platter_error *err);
