@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * Full-length I/O on file descriptors.
+ * Full-length I/O on file descriptors, and what there is to ask of files.
  *
  * The kernel moves at most 2 GiB - 4 KiB a call, may stop early, and may be
  * interrupted by a signal before the first byte; callers see none of it.
@@ -123,6 +123,14 @@ int plt_fd_size(int fd, uint64_t *size)
 	if (ioctl(fd, BLKGETSIZE64, size))
 		return -errno;
 	return 0;
+}
+
+bool plt_same_file(const char *a, const char *b)
+{
+	struct stat sa, sb;
+
+	return a && b && !stat(a, &sa) && !stat(b, &sb) &&
+	       sa.st_dev == sb.st_dev && sa.st_ino == sb.st_ino;
 }
 
 #define HEAD	16	/* bytes looked at one by one */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Full-length I/O on file descriptors: no short transfers, no EINTR. */
+/* Full-length I/O on file descriptors, and what there is to ask of files. */
 #ifndef PLT_BASE_IO_H
 #define PLT_BASE_IO_H
 
@@ -22,6 +22,12 @@ int plt_pwrite_dsync(int fd, const void *buf, size_t len, uint64_t offset);
 int plt_write(int fd, const void *buf, size_t len);
 /* Size in bytes of a regular file or block device. */
 int plt_fd_size(int fd, uint64_t *size);
+
+/*
+ * True when both paths, symbolic links followed, lead to one file that is
+ * there. NULL leads nowhere.
+ */
+bool plt_same_file(const char *a, const char *b);
 
 /* True when all `len` bytes are zero; fast on long buffers. */
 bool plt_is_zero(const void *buf, size_t len);

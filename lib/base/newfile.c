@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/io.h"
 #include "base/mem.h"
 
 #define RANDOM_LEN	6
@@ -291,11 +292,9 @@ bool plt_newfile_same(const struct plt_newfile *a, const struct plt_newfile *b)
 {
 	plt_auto_free char *dir_a = dir_of(a->path, NULL);
 	plt_auto_free char *dir_b = dir_of(b->path, NULL);
-	struct stat sa, sb;
 
-	return !strcmp(a->path + dir_len(a->path), b->path + dir_len(b->path)) &&
-	       dir_a && dir_b && !stat(dir_a, &sa) && !stat(dir_b, &sb) &&
-	       sa.st_dev == sb.st_dev && sa.st_ino == sb.st_ino;
+	return plt_same_file(dir_a, dir_b) &&
+	       !strcmp(a->path + dir_len(a->path), b->path + dir_len(b->path));
 }
 
 void plt_newfile_free(struct plt_newfile *nf)

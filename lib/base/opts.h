@@ -42,7 +42,5 @@ struct platter_options *plt_options_tree(struct platter_options *opts,
 /* -EINVAL naming the first key of this level that nobody has read. */
 int plt_options_check_used(const struct platter_options *opts,
 			   struct platter_error *err) PLATTER_MUST_CHECK;
-/* Back to "a=b,c.d=e"; the caller frees. */
-char *plt_options_text(const struct platter_options *opts);
 
 #endif

@@ -103,6 +103,21 @@ int plt_spec_filename(struct platter_options **out, const char *filename,
 		      const struct platter_driver *drv,
 		      struct platter_error *err) PLATTER_MUST_CHECK;
 
+/*
+ * open.c: open the node that `tree` describes, as platter_image_open() does
+ * with what it parsed. `flags` are PLATTER_O_*. The tree stays the caller's and
+ * is good for one node, as what is read in it gets marked. On success *out is
+ * a node the caller closes; it goes by the name of its file. Errors are those
+ * of the drivers, -EINVAL for a driver or option that is unknown or missing,
+ * and -EPERM for a probed image that would be written as raw; the message
+ * names the node it arose in.
+ */
+int plt_image_open_tree(struct platter_image **out,
+			struct platter_context *ctx,
+			struct platter_options *tree, unsigned int flags,
+			enum platter_cache cache, struct platter_error *err)
+	PLATTER_MUST_CHECK;
+
 /* The error for a file name that no protocol driver claims. */
 int plt_spec_unclaimed(const char *filename, struct platter_error *err);
 /* Length of the "scheme" in "scheme:rest", as qemu sees it; 0 when none. */

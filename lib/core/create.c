@@ -17,6 +17,7 @@
 
 #include "base/checked.h"
 #include "base/error.h"
+#include "base/io.h"
 #include "base/mem.h"
 #include "base/newfile.h"
 #include "base/opts.h"
@@ -121,14 +122,10 @@ static int check_known(struct making *m, struct platter_error *err)
 
 /* ---- the backing file ---- */
 
-static bool same_file(const char *a, const char *b)
+/* By name too, as it need not be there yet. */
+static bool is_itself(const struct making *m, const char *path)
 {
-	struct stat sa, sb;
-
-	if (!strcmp(a, b))
-		return true;
-	return !stat(a, &sa) && !stat(b, &sb) && sa.st_dev == sb.st_dev &&
-	       sa.st_ino == sb.st_ino;
+	return !strcmp(path, m->filename) || plt_same_file(path, m->filename);
 }
 
 /*
@@ -139,12 +136,7 @@ static bool same_file(const char *a, const char *b)
 static int open_backing(struct making *m, const char *path, const char *format,
 			struct platter_image **out, struct platter_error *err)
 {
-	const struct platter_open_options open = {
-		.image_opts = true,
-		.flags = PLATTER_O_NO_BACKING | PLATTER_O_NO_IO,
-	};
 	struct platter_options *tree = plt_options_new(err);
-	plt_auto_free char *spec = NULL;
 	int rc;
 
 	if (!tree)
@@ -152,11 +144,11 @@ static int open_backing(struct making *m, const char *path, const char *format,
 	rc = plt_options_set(tree, "driver", format, err);
 	if (!rc)
 		rc = plt_options_set(tree, "file.filename", path, err);
-	if (!rc) {
-		spec = plt_options_text(tree);
-		rc = spec ? platter_image_open(out, m->ctx, spec, &open, err) :
-			    plt_err_nomem(err, 0);
-	}
+	if (!rc)
+		rc = plt_image_open_tree(out, m->ctx, tree,
+					 PLATTER_O_NO_BACKING |
+					 PLATTER_O_NO_IO,
+					 PLATTER_CACHE_WRITEBACK, err);
 	plt_options_free(tree);
 	return plt_err_prefix(err, rc, "its backing file");
 }
@@ -170,7 +162,7 @@ static int look_at_backing(struct making *m, const char *name,
 
 	if (!path)
 		return -ENOMEM;
-	if (same_file(path, m->filename))
+	if (is_itself(m, path))
 		return plt_err_set(err, -EINVAL, "the image and its backing "
 				   "file \"%s\" are the same file", name);
 	rc = open_backing(m, path, format, &img, err);
@@ -284,7 +276,7 @@ static int create_data(struct making *m, const char *name,
 	if (!*name || !proto || !proto->create)
 		return plt_err_set(err, -EINVAL,
 				   "\"%s\" cannot be its data file", name);
-	if (same_file(path, m->filename))
+	if (is_itself(m, path))
 		return plt_err_set(err, -EINVAL, "the image and its data file "
 				   "\"%s\" are the same file", name);
 	none = plt_options_new(err);

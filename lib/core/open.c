@@ -367,6 +367,20 @@ int platter_image_open(struct platter_image **out, struct platter_context *ctx,
 	return rc;
 }
 
+int plt_image_open_tree(struct platter_image **out,
+			struct platter_context *ctx,
+			struct platter_options *tree, unsigned int flags,
+			enum platter_cache cache, struct platter_error *err)
+{
+	const struct place at = {
+		.ctx = ctx,
+		.flags = flags,
+		.cache = cache,
+	};
+
+	return open_tree(out, &at, tree, NULL, err);
+}
+
 static int find_format(const struct platter_driver **out,
 		       const struct platter_context *ctx, const char *format,
 		       struct platter_error *err)

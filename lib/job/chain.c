@@ -7,8 +7,8 @@
  * the same local file, whatever it is called.
  */
 #include <string.h>
-#include <sys/stat.h>
 
+#include "base/io.h"
 #include "base/mem.h"
 #include "core/core.h"
 #include "job/job.h"
@@ -26,14 +26,6 @@ struct platter_image *plt_chain_backing(struct platter_image *img)
 	return img ? platter_image_child(img, "backing") : NULL;
 }
 
-static bool same_path(const char *a, const char *b)
-{
-	struct stat sa, sb;
-
-	return a && b && !stat(a, &sa) && !stat(b, &sb) &&
-	       sa.st_dev == sb.st_dev && sa.st_ino == sb.st_ino;
-}
-
 /* ---- by name ---- */
 
 /* `name` as one that `above` would store for `below`. */
@@ -49,7 +41,7 @@ static bool stored_name(struct platter_image *above,
 		return true;
 	if (path)
 		full = plt_gate_path(path, name, NULL);
-	return same_path(full, plt_image_local_path(below));
+	return plt_same_file(full, plt_image_local_path(below));
 }
 
 static bool own_name(struct platter_image *above, struct platter_image *below,
@@ -57,7 +49,7 @@ static bool own_name(struct platter_image *above, struct platter_image *below,
 {
 	(void)above;
 	return !strcmp(platter_image_name(below), name) ||
-	       same_path(name, plt_image_local_path(below));
+	       plt_same_file(name, plt_image_local_path(below));
 }
 
 struct platter_image *plt_chain_find(struct platter_image *top,
@@ -90,7 +82,8 @@ static bool same_image(struct platter_image *a, struct platter_image *b)
 	a = plt_chain_format(a);
 	b = plt_chain_format(b);
 	return a && b && a->drv == b->drv &&
-	       same_path(plt_image_local_path(a), plt_image_local_path(b));
+	       plt_same_file(plt_image_local_path(a),
+			     plt_image_local_path(b));
 }
 
 struct platter_image *plt_chain_same(struct platter_image *top,
@@ -116,8 +109,8 @@ bool plt_same_host(struct plt_same_host *memory,
 		memory->a = a->file;
 		memory->b = b->file;
 		memory->same = a->file == b->file ||
-			       same_path(plt_image_local_path(a->file),
-					 plt_image_local_path(b->file));
+			       plt_same_file(plt_image_local_path(a->file),
+					     plt_image_local_path(b->file));
 	}
 	return memory->same;
 }

@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 
 #include "base/error.h"
+#include "base/io.h"
 #include "base/mem.h"
 #include "base/newfile.h"
 #include "base/opts.h"
@@ -148,25 +149,18 @@ static int open_made(struct plt_target *t, struct platter_context *ctx,
 		     const char *where, const struct plt_target_options *opts,
 		     struct platter_error *err)
 {
-	const struct platter_open_options open_opts = {
-		.image_opts = true,
-		.flags = PLATTER_O_RDWR | opts->flags,
-		.cache = opts->cache,
-	};
 	struct platter_options *spec = plt_options_new(err);
-	plt_auto_free char *text = NULL;
 	int rc;
 
 	if (!spec)
 		return -ENOMEM;
 	rc = describe_made(spec, where, opts, err);
-	if (!rc) {
-		text = plt_options_text(spec);
-		rc = text ? 0 : plt_err_nomem(err, 0);
-	}
+	if (!rc)
+		rc = plt_image_open_tree(&t->img, ctx, spec,
+					 PLATTER_O_RDWR | opts->flags,
+					 opts->cache, err);
 	plt_options_free(spec);
-	return rc ? rc : platter_image_open(&t->img, ctx, text, &open_opts,
-					    err);
+	return rc;
 }
 
 /* Make the image in `where`, and open it. */
@@ -329,18 +323,10 @@ void plt_target_abandon(struct plt_target *t)
 
 /* ---- is it the same file? ---- */
 
-static bool same_file(const char *a, const char *b)
-{
-	struct stat sa, sb;
-
-	return !stat(a, &sa) && !stat(b, &sb) && sa.st_dev == sb.st_dev &&
-	       sa.st_ino == sb.st_ino;
-}
-
 bool plt_image_uses_path(struct platter_image *img, const char *path)
 {
 	if (img->drv->kind == PLATTER_DRIVER_PROTOCOL)
-		return same_file(img->name, path);
+		return plt_same_file(img->name, path);
 	for (size_t i = 0; i < img->nr_children; i++) {
 		if (plt_image_uses_path(img->children[i].img, path))
 			return true;

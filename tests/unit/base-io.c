@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-/* Full-length I/O, finding zeros, and the memory helpers. */
+/* Full-length I/O, one file or two, finding zeros, and the memory helpers. */
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -136,6 +137,39 @@ static void moves_everything(void **state)
 	}
 }
 
+static void tells_one_file_by_two_names(void **state)
+{
+	char dir[] = "base-io.XXXXXX";
+
+	(void)state;
+	assert_non_null(mkdtemp(dir));
+	assert_int_equal(chdir(dir), 0);
+	assert_int_equal(mknod("a", S_IFREG | 0600, 0), 0);
+	assert_int_equal(mknod("b", S_IFREG | 0600, 0), 0);
+	assert_int_equal(link("a", "hard"), 0);
+	assert_int_equal(symlink("a", "soft"), 0);
+	assert_int_equal(symlink("none", "dangling"), 0);
+
+	assert_true(plt_same_file("a", "a"));
+	assert_true(plt_same_file("a", "hard"));
+	assert_true(plt_same_file("soft", "./hard"));
+	assert_true(plt_same_file(".", "./"));
+	assert_false(plt_same_file("a", "b"));
+	assert_false(plt_same_file("a", "none"));
+	assert_false(plt_same_file("none", "none"));
+	assert_false(plt_same_file("none", "dangling"));
+	assert_false(plt_same_file("a", NULL));
+	assert_false(plt_same_file(NULL, NULL));
+
+	unlink("a");
+	unlink("b");
+	unlink("hard");
+	unlink("soft");
+	unlink("dangling");
+	assert_int_equal(chdir(".."), 0);
+	assert_int_equal(rmdir(dir), 0);
+}
+
 /* Every length, place and alignment; what lies beside must not matter. */
 static void finds_the_byte_that_is_not_zero(void **state)
 {
@@ -233,6 +267,7 @@ int main(void)
 		cmocka_unit_test(reads_until_the_end),
 		cmocka_unit_test(reports_errors),
 		cmocka_unit_test(moves_everything),
+		cmocka_unit_test(tells_one_file_by_two_names),
 		cmocka_unit_test(finds_the_byte_that_is_not_zero),
 		cmocka_unit_test(reads_no_byte_beyond),
 		cmocka_unit_test(grows_arrays),

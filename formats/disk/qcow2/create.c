@@ -210,18 +210,12 @@ static int write_header(const struct plt_qcow2_settings *c,
 }
 
 /* A node of just the bytes, whatever the file is called. */
-static int open_spec(struct platter_image **out, struct platter_context *ctx,
+static int open_node(struct platter_image **out, struct platter_context *ctx,
 		     const char *format, const char *filename,
 		     const char *data_path, enum platter_cache cache,
 		     struct platter_error *err)
 {
-	const struct platter_open_options open = {
-		.image_opts = true,
-		.flags = PLATTER_O_RDWR | PLATTER_O_NO_BACKING,
-		.cache = cache,
-	};
 	struct platter_options *tree = plt_options_new(err);
-	plt_auto_free char *spec = NULL;
 	int rc;
 
 	if (!tree)
@@ -234,14 +228,11 @@ static int open_spec(struct platter_image **out, struct platter_context *ctx,
 	if (rc == 0 && data_path)
 		rc = plt_options_set(tree, "data-file.file.filename",
 				     data_path, err);
-	if (rc == 0) {
-		spec = plt_options_text(tree);
-		rc = spec ? platter_image_open(out, ctx, spec, &open, err) :
-			    plt_err_nomem(err, 0);
-	}
-	plt_options_free(tree);
 	if (rc == 0)
-		rc = platter_image_set_name(*out, filename, err);
+		rc = plt_image_open_tree(out, ctx, tree,
+					 PLATTER_O_RDWR | PLATTER_O_NO_BACKING,
+					 cache, err);
+	plt_options_free(tree);
 	return rc;
 }
 
@@ -284,7 +275,7 @@ static int preallocate(const struct plt_qcow2_settings *c,
 	struct platter_image *img = NULL;
 	int rc, closed;
 
-	rc = open_spec(&img, ctx, "qcow2", filename, data_path, cache, err);
+	rc = open_node(&img, ctx, "qcow2", filename, data_path, cache, err);
 	if (rc < 0)
 		return rc;
 	rc = platter_image_preallocate(img, 0, size, c->prealloc, err);
@@ -312,7 +303,7 @@ int plt_qcow2_create(struct platter_context *ctx, const char *filename,
 	if (rc == 0)
 		rc = plan(&c, size, &l, err);
 	if (rc == 0)
-		rc = open_spec(&file, ctx, "raw", filename, NULL, cache, err);
+		rc = open_node(&file, ctx, "raw", filename, NULL, cache, err);
 	if (rc < 0)
 		return rc;
 	rc = write_metadata(&c, &l, size, file, err);
