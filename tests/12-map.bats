@@ -114,13 +114,8 @@ setup()
 }
 
 @test "an image another program writes is mapped with -U only" {
-	need qemu-io
-	exec {hold}> >(qemu-io -f raw disk.raw >/dev/null)
-	for ((i = 0; i < 50; i++)); do
-		"$PLATTER" map -f raw disk.raw >/dev/null 2>&1 || break
-		sleep 0.1
-	done
+	hold hold-image w disk.raw
 	fails 1 'lock' "$PLATTER" map -f raw disk.raw
 	succeeds "$PLATTER" map -U -f raw disk.raw
-	exec {hold}>&-
+	release
 }

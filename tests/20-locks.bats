@@ -16,32 +16,6 @@ teardown()
 	release
 }
 
-# hold COMMAND...: starts a program that keeps an image open until release, or
-# the end of the test. It prints a line with "open" when it has it.
-hold()
-{
-	mkfifo input
-	"$@" <input >held 2>&1 3>&- &
-	holder=$!
-	exec {holder_input}>input
-	for ((i = 0; i < 100; i++)); do
-		if grep -q open held; then
-			return 0
-		fi
-		sleep 0.1
-	done
-	fail "$1 did not open the image: $(cat held)"
-}
-
-release()
-{
-	if [ -n "${holder:-}" ]; then
-		exec {holder_input}>&-
-		wait "$holder" || true
-		holder=
-	fi
-}
-
 # qemu_holds r|w: qemu-io has `disk` open.
 qemu_holds()
 {

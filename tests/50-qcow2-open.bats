@@ -173,9 +173,7 @@ refused()
 	local format
 
 	for format in aes luks; do
-		qemu-img create -q -f qcow2 --object secret,id=s,data=abc \
-			-o "encrypt.format=$format,encrypt.key-secret=s" \
-			$format.qcow2 1M || skip "no $format here"
+		encrypted_image $format.qcow2 $format
 		succeeds "$PLATTER" info $format.qcow2
 		assert_line 'encrypted: yes'
 		fails 1 "encrypted (${format^^})" \

@@ -115,24 +115,18 @@ same()
 }
 
 @test "encrypted images are told as qemu-img tells them" {
-	local luks=format=luks,iter-time=10
 	local essiv=cipher-mode=cbc,ivgen-alg=essiv,ivgen-hash-alg=sha256
 	local options
 
-	for options in format=aes $luks $luks,$essiv \
-		$luks,cipher-alg=aes-128,hash-alg=sha1; do
-		rm -f x.qcow2
-		options=key-secret=s,$options
-		qemu-img create -q -f qcow2 --object secret,id=s,data=abc \
-			-o "encrypt.${options//,/,encrypt.}" x.qcow2 1M
+	for options in aes luks luks,$essiv \
+		luks,cipher-alg=aes-128,hash-alg=sha1; do
+		encrypted_image x.qcow2 "$options"
 		same x.qcow2 || fail "$options"
 	done
 }
 
 @test "a LUKS header that lies beyond the end does no harm" {
-	qemu-img create -q -f qcow2 --object secret,id=s,data=abc \
-		-o encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=10 \
-		x.qcow2 1M
+	encrypted_image x.qcow2 luks
 	truncate -s 256k x.qcow2
 	succeeds "$PLATTER" info x.qcow2
 	assert_line 'encrypted: yes'
@@ -140,21 +134,20 @@ same()
 
 @test "an image in use is refused as qemu-img refuses it, but with -U" {
 	make_image x.qcow2
-	truncate -s 1M x.raw
-	exec {hold}> >(qemu-io -f qcow2 x.qcow2 >/dev/null)
-	exec {hold2}> >(qemu-io -f raw x.raw >/dev/null)
-	local i
-	for ((i = 0; i < 50; i++)); do
-		qemu-img info x.qcow2 >/dev/null 2>&1 || break
-		sleep 0.1
-	done
+	hold hold-image w x.qcow2
 	run qemu-img info x.qcow2
 	assert_failure 1
 	fails 1 'lock' "$PLATTER" info x.qcow2
 	same -U x.qcow2
 	same --force-share x.qcow2
+	release
+}
+
+@test "a raw image in use is told of as by qemu-img" {
+	truncate -s 1M x.raw
+	hold hold-image w x.raw
 	same x.raw
-	exec {hold}>&- {hold2}>&-
+	release
 }
 
 @test "info reads neither the L1 table nor another file" {

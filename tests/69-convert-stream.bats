@@ -195,16 +195,9 @@ file.file.filename=t.qcow2
 @test "a qcow2 that another program writes is not replaced" {
 	need qemu-img
 	"$PLATTER" convert -O qcow2 disk.raw old.qcow2
-	mkfifo hold
-	hold-image w old.qcow2 <hold >held 2>&1 3>&- &
-	exec 9>hold
-	for ((i = 0; i < 100; i++)); do
-		grep -q open held && break
-		sleep 0.1
-	done
+	hold hold-image w old.qcow2
 	run "$PLATTER" convert -O qcow2 disk.raw old.qcow2
-	exec 9>&-
-	wait
+	release
 	assert_failure 1
 	assert_output --partial 'old.qcow2'
 }

@@ -121,6 +121,36 @@ log_file()
 	xz -dc "$top_srcdir/tests/images/write-logs/$1.dmlw.xz" >"$2"
 }
 
+# hold COMMAND...: starts a program that keeps an image open until release, or
+# the end of the test. It prints a line with "open" when it has it, as
+# hold-image does.
+hold()
+{
+	local i
+
+	mkfifo input
+	"$@" <input >held 2>&1 3>&- &
+	holder=$!
+	exec {holder_input}>input
+	rm input
+	for ((i = 0; i < 300; i++)); do
+		if grep -q open held; then
+			return 0
+		fi
+		sleep 0.1
+	done
+	fail "$1 did not open the image: $(cat held)"
+}
+
+release()
+{
+	if [ -n "${holder:-}" ]; then
+		exec {holder_input}>&-
+		wait "$holder" || true
+		holder=
+	fi
+}
+
 need_root()
 {
 	if [ "$(id -u)" -ne 0 ]; then

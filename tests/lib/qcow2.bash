@@ -42,6 +42,27 @@ make_plain_image()
 	make_image "$@"
 }
 
+# encrypted_image FILE FORMAT[,OPTION=VALUE...]: one of 1 MiB, by qemu-img, with
+# FORMAT aes or luks and its options. The key derivation of LUKS is timed, which
+# on a busy machine may not come off; it is tried again then.
+encrypted_image()
+{
+	local file=$1 options=key-secret=s,format=$2 i
+
+	need qemu-img
+	case $2 in
+	luks*) options+=,iter-time=10 ;;
+	esac
+	for ((i = 0; i < 20; i++)); do
+		rm -f "$file"
+		run qemu-img create -q -f qcow2 --object secret,id=s,data=abc \
+			-o "encrypt.${options//,/,encrypt.}" "$file" 1M
+		# shellcheck disable=SC2154 # set by run
+		[[ $output == *'Unable to get accurate CPU usage'* ]] || break
+	done
+	assert_success
+}
+
 # be32 NUMBER, be64 NUMBER: as hexadecimal digits.
 be32()
 {
