@@ -17,6 +17,10 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+static const struct platter_driver *const drivers[] = {
+	&plt_raw_driver, &plt_writelog_driver, &memory_driver,
+};
+
 static int count_version(struct platter_log_version_visitor *self,
 			 const struct platter_log_version *version,
 			 struct platter_error *err)
@@ -31,7 +35,7 @@ static const char *const points[] = {
 	"3", "flush:1", "fua:2", "mark:a", "mark:a#2-1", "end-1",
 };
 
-#define POINTS (sizeof(points) / sizeof(points[0]))
+#define POINTS PLT_ARRAY_SIZE(points)
 
 static void read_log(struct platter_context *ctx)
 {
@@ -108,9 +112,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct platter_context *ctx;
 
-	memory_data = data;
-	memory_size = size;
-	if (platter_context_new_with(&ctx, memory_drivers, MEMORY_DRIVERS,
+	memory_set(data, size);
+	if (platter_context_new_with(&ctx, drivers, PLT_ARRAY_SIZE(drivers),
 				     NULL))
 		abort();
 	read_log(ctx);

@@ -4,125 +4,24 @@
  * arbitrary bytes.
  *
  * The input is the image, served from memory by a protocol driver that refuses
- * any access outside it. For the repair it is a copy, which may grow a little.
+ * any access outside it; a repair may let it grow a little.
  */
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <platter/platter.h>
-#include <platter/sys/driver.h>
 
-#include "drivers.h"
+#include "memory.h"
 
-#define ROOM		(UINT64_C(8) << 20)	/* how far the file may grow */
 #define READ_BYTES	(UINT64_C(1) << 20)	/* of guest data, at most */
 #define MAPS		64			/* calls for the map, at most */
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* ---- the file ---- */
-
-static uint8_t *bytes;
-static size_t bytes_len;
-
-static void set_bytes(const uint8_t *data, size_t size)
-{
-	bytes = realloc(bytes, size ? size : 1);
-	if (!bytes)
-		abort();
-	memcpy(bytes, data, size);
-	bytes_len = size;
-}
-
-static int memory_open(struct platter_image *img, struct platter_options *opts,
-		       struct platter_error *err)
-{
-	(void)err;
-	(void)platter_options_string(opts, "filename");
-	platter_image_set_size(img, bytes_len);
-	return 0;
-}
-
-static int memory_pread(struct platter_image *img, void *buf, size_t len,
-			uint64_t offset, struct platter_error *err)
-{
-	(void)img;
-	(void)err;
-	if (offset > bytes_len || len > bytes_len - offset)
-		abort();	/* a read beyond the file */
-	memcpy(buf, bytes + offset, len);
-	return 0;
-}
-
-static int memory_pwrite(struct platter_image *img, const void *buf, size_t len,
-			 uint64_t offset, struct platter_error *err)
-{
-	(void)img;
-	(void)err;
-	if (offset > bytes_len || len > bytes_len - offset)
-		abort();	/* a write beyond the file */
-	memcpy(bytes + offset, buf, len);
-	return 0;
-}
-
-static int memory_resize(struct platter_image *img, uint64_t size,
-			 struct platter_error *err)
-{
-	uint8_t *more;
-
-	if (size > ROOM)
-		return platter_error_set(err, -ENOSPC, "no room");
-	more = realloc(bytes, size ? size : 1);
-	if (!more)
-		abort();
-	bytes = more;
-	if (size > bytes_len)
-		memset(bytes + bytes_len, 0, size - bytes_len);
-	bytes_len = size;
-	platter_image_set_size(img, size);
-	return 0;
-}
-
-static int memory_flush(struct platter_image *img, struct platter_error *err)
-{
-	(void)img;
-	(void)err;
-	return 0;
-}
-
-static bool memory_claims(const char *filename)
-{
-	return !strcmp(filename, "input");
-}
-
-static const struct platter_option memory_options[] = {
-	{ "filename", "ignored" },
-	{ NULL, NULL },
-};
-
-static const struct platter_io_ops memory_io = {
-	.pread = memory_pread,
-	.pwrite = memory_pwrite,
-	.resize = memory_resize,
-	.flush = memory_flush,
-};
-
-static const struct platter_driver memory_driver = {
-	.name = "memory",
-	.kind = PLATTER_DRIVER_PROTOCOL,
-	.options = memory_options,
-	.claims = memory_claims,
-	.open = memory_open,
-	.io = &memory_io,
-};
-
 static const struct platter_driver *const drivers[] = {
 	&plt_raw_driver, &plt_qcow2_driver, &memory_driver,
 };
-
-/* ---- what is done with it ---- */
 
 static struct platter_image *open_image(struct platter_context *ctx,
 					unsigned int flags)
@@ -228,24 +127,22 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct platter_context *ctx;
 
-	if (size > ROOM / 2)
+	if (size > MEMORY_ROOM / 2)
 		return 0;
-	if (platter_context_new_with(&ctx, drivers, sizeof(drivers) /
-				     sizeof(drivers[0]), NULL))
+	if (platter_context_new_with(&ctx, drivers, PLT_ARRAY_SIZE(drivers),
+				     NULL))
 		abort();
 	platter_context_set_follow(ctx, PLATTER_FOLLOW_NONE);
-	set_bytes(data, size);
+	memory_set(data, size);
 	describe(ctx);
 	map_and_read(ctx);
 	check(ctx, PLATTER_REPAIR_NONE);
-	if (bytes_len != size || memcmp(bytes, data, size))
+	if (memory_size != size || memcmp(memory_data, data, size))
 		abort();	/* written to without a reason */
 	check(ctx, PLATTER_REPAIR_ALL);
 	check(ctx, PLATTER_REPAIR_NONE);
-	set_bytes(data, size);
+	memory_set(data, size);
 	write_some(ctx);
 	platter_context_free(ctx);
-	free(bytes);
-	bytes = NULL;
 	return 0;
 }

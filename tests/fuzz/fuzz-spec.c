@@ -12,7 +12,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static const struct platter_driver *const spec_drivers[] = {
+static const struct platter_driver *const drivers[] = {
 	&plt_raw_driver, &plt_qcow2_driver, &plt_writelog_driver,
 	&plt_null_driver, &memory_driver,
 };
@@ -27,14 +27,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (!size)
 		return 0;
-	memory_data = file;
-	memory_size = sizeof(file);
+	memory_set(file, sizeof(file));
 	opts.image_opts = data[0] & 1;
 	opts.flags = PLATTER_O_NO_IO;
 	spec = malloc(size);
-	if (!spec || platter_context_new_with(&ctx, spec_drivers,
-					      sizeof(spec_drivers) /
-					      sizeof(spec_drivers[0]), NULL))
+	if (!spec || platter_context_new_with(&ctx, drivers,
+					      PLT_ARRAY_SIZE(drivers), NULL))
 		abort();
 	memcpy(spec, data + 1, size - 1);
 	spec[size - 1] = '\0';
