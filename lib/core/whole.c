@@ -57,18 +57,19 @@ char *platter_image_backing_path(struct platter_image *img,
 
 /* ---- changes ---- */
 
-/* Look for an operation, and begin to run it alone. */
-#define BEGIN(f, img, op, what, err)					\
-	do {								\
-		int rc_ = plt_rw_check(img, what, 0, 0, err);		\
-									\
-		if (rc_)						\
-			return rc_;					\
-		f = format_of(img);					\
-		if (!f || !f->drv->format->op)				\
-			return unsupported(img, what, err);		\
-		platter_image_enter_alone(f);				\
-	} while (0)
+/* After a 0, end_alone() must follow. `can`: `f` has the operation. */
+static int begin_alone(struct platter_image *img, struct platter_image *f,
+		       bool can, const char *what, struct platter_error *err)
+{
+	int rc;
+
+	if (!can)
+		return unsupported(img, what, err);
+	rc = plt_rw_check(img, what, 0, 0, err);
+	if (!rc)
+		platter_image_enter_alone(f);
+	return rc;
+}
 
 static int end_alone(struct platter_image *f, int rc, struct platter_error *err)
 {
@@ -79,10 +80,13 @@ static int end_alone(struct platter_image *f, int rc, struct platter_error *err)
 int platter_image_make_empty(struct platter_image *img,
 			     struct platter_error *err)
 {
-	struct platter_image *f;
+	struct platter_image *f = format_of(img);
 	int rc;
 
-	BEGIN(f, img, make_empty, "emptying", err);
+	rc = begin_alone(img, f, f && f->drv->format->make_empty,
+			 "emptying", err);
+	if (rc)
+		return rc;
 	rc = f->drv->format->make_empty(f, err);
 	return end_alone(f, rc, err);
 }
@@ -91,10 +95,13 @@ int platter_image_change_backing(struct platter_image *img,
 				 const char *filename, const char *format,
 				 struct platter_error *err)
 {
-	struct platter_image *f;
+	struct platter_image *f = format_of(img);
 	int rc;
 
-	BEGIN(f, img, change_backing, "backing files", err);
+	rc = begin_alone(img, f, f && f->drv->format->change_backing,
+			 "backing files", err);
+	if (rc)
+		return rc;
 	rc = f->drv->format->change_backing(f, filename, format, err);
 	return end_alone(f, rc, err);
 }
@@ -103,20 +110,16 @@ int platter_image_amend(struct platter_image *img, const char *const *options,
 			bool force, struct platter_progress *progress,
 			struct platter_error *err)
 {
+	struct platter_image *f = format_of(img);
 	struct platter_options *tree;
-	struct platter_image *f;
 	int rc;
 
 	rc = plt_options_parse_list(&tree, options, err);
 	if (rc)
 		return rc;
-	f = format_of(img);
-	if (!f || !f->drv->format->amend) {
-		rc = unsupported(img, "option amendment", err);
-	} else if (!platter_image_writable(img)) {
-		rc = plt_rw_check(img, "amending", 0, 0, err);
-	} else {
-		platter_image_enter_alone(f);
+	rc = begin_alone(img, f, f && f->drv->format->amend, "option amendment",
+			 err);
+	if (!rc) {
 		rc = f->drv->format->amend(f, tree, force, progress, err);
 		rc = end_alone(f, rc, err);
 	}
@@ -164,10 +167,13 @@ int platter_image_snapshots(struct platter_image *img,
 int platter_image_snapshot_create(struct platter_image *img, const char *name,
 				  struct platter_error *err)
 {
-	struct platter_image *f;
+	struct platter_image *f = format_of(img);
 	int rc;
 
-	BEGIN(f, img, snapshot_create, "internal snapshots", err);
+	rc = begin_alone(img, f, f && f->drv->format->snapshot_create,
+			 "internal snapshots", err);
+	if (rc)
+		return rc;
 	rc = f->drv->format->snapshot_create(f, name, err);
 	return end_alone(f, rc, err);
 }
@@ -175,10 +181,13 @@ int platter_image_snapshot_create(struct platter_image *img, const char *name,
 int platter_image_snapshot_apply(struct platter_image *img, const char *name,
 				 struct platter_error *err)
 {
-	struct platter_image *f;
+	struct platter_image *f = format_of(img);
 	int rc;
 
-	BEGIN(f, img, snapshot_apply, "internal snapshots", err);
+	rc = begin_alone(img, f, f && f->drv->format->snapshot_apply,
+			 "internal snapshots", err);
+	if (rc)
+		return rc;
 	rc = f->drv->format->snapshot_apply(f, name, err);
 	return end_alone(f, rc, err);
 }
@@ -186,10 +195,13 @@ int platter_image_snapshot_apply(struct platter_image *img, const char *name,
 int platter_image_snapshot_delete(struct platter_image *img, const char *name,
 				  struct platter_error *err)
 {
-	struct platter_image *f;
+	struct platter_image *f = format_of(img);
 	int rc;
 
-	BEGIN(f, img, snapshot_delete, "internal snapshots", err);
+	rc = begin_alone(img, f, f && f->drv->format->snapshot_delete,
+			 "internal snapshots", err);
+	if (rc)
+		return rc;
 	rc = f->drv->format->snapshot_delete(f, name, err);
 	return end_alone(f, rc, err);
 }

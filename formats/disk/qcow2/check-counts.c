@@ -93,28 +93,28 @@ static int widen(struct plt_qcow2_counts_piece *p, struct platter_error *err)
 	return 0;
 }
 
-static int make_piece(struct plt_qcow2_counts *counts, uint64_t cluster,
-		      struct platter_error *err)
+/* The one that has `cluster`; NULL: no memory, and `err` says so. */
+static struct plt_qcow2_counts_piece *
+make_piece(struct plt_qcow2_counts *counts, uint64_t cluster,
+	   struct platter_error *err)
 {
 	struct plt_qcow2_counts_piece **at =
 		&counts->piece[cluster >> QCOW2_COUNTS_BITS];
 
 	if (!*at)
 		*at = plt_calloc(1, sizeof(**at), err);
-	return *at ? 0 : -ENOMEM;
+	return *at;
 }
 
 int plt_qcow2_counts_set(struct plt_qcow2_counts *counts, uint64_t cluster,
 			 uint64_t value, struct platter_error *err)
 {
-	struct plt_qcow2_counts_piece *p;
+	struct plt_qcow2_counts_piece *p = make_piece(counts, cluster, err);
 	size_t i = cluster & (QCOW2_COUNTS_PIECE - 1);
 	int rc;
 
-	rc = make_piece(counts, cluster, err);
-	if (rc)
-		return rc;
-	p = counts->piece[cluster >> QCOW2_COUNTS_BITS];
+	if (!p)
+		return -ENOMEM;
 	if (value > UINT16_MAX && !p->wide) {
 		rc = widen(p, err);
 		if (rc)
@@ -130,13 +130,11 @@ int plt_qcow2_counts_set(struct plt_qcow2_counts *counts, uint64_t cluster,
 int plt_qcow2_counts_mark(struct plt_qcow2_counts *counts, uint64_t cluster,
 			  bool copied, struct platter_error *err)
 {
+	struct plt_qcow2_counts_piece *p = make_piece(counts, cluster, err);
 	size_t i = cluster & (QCOW2_COUNTS_PIECE - 1);
-	struct plt_qcow2_counts_piece *p;
-	int rc = make_piece(counts, cluster, err);
 
-	if (rc)
-		return rc;
-	p = counts->piece[cluster >> QCOW2_COUNTS_BITS];
+	if (!p)
+		return -ENOMEM;
 	(copied ? p->copied : p->plain)[i / 64] |= UINT64_C(1) << i % 64;
 	return 0;
 }
@@ -144,13 +142,13 @@ int plt_qcow2_counts_mark(struct plt_qcow2_counts *counts, uint64_t cluster,
 int plt_qcow2_counts_keep(struct plt_qcow2_counts *counts, uint64_t cluster,
 			  struct platter_error *err)
 {
+	struct plt_qcow2_counts_piece *p = make_piece(counts, cluster, err);
 	size_t i = cluster & (QCOW2_COUNTS_PIECE - 1);
-	int rc = make_piece(counts, cluster, err);
 
-	if (!rc)
-		counts->piece[cluster >> QCOW2_COUNTS_BITS]->kept[i / 64] |=
-			UINT64_C(1) << i % 64;
-	return rc;
+	if (!p)
+		return -ENOMEM;
+	p->kept[i / 64] |= UINT64_C(1) << i % 64;
+	return 0;
 }
 
 uint64_t plt_qcow2_counts_wanted(const struct plt_qcow2_counts *counts,
@@ -168,13 +166,11 @@ uint64_t plt_qcow2_counts_wanted(const struct plt_qcow2_counts *counts,
 int plt_qcow2_counts_add_table(struct plt_qcow2_counts *counts,
 			       uint64_t cluster, struct platter_error *err)
 {
+	struct plt_qcow2_counts_piece *p = make_piece(counts, cluster, err);
 	size_t i = cluster & (QCOW2_COUNTS_PIECE - 1);
-	struct plt_qcow2_counts_piece *p;
-	int rc = make_piece(counts, cluster, err);
 
-	if (rc)
-		return rc;
-	p = counts->piece[cluster >> QCOW2_COUNTS_BITS];
+	if (!p)
+		return -ENOMEM;
 	if (!p->tables)
 		p->tables = plt_calloc(QCOW2_COUNTS_PIECE, 1, err);
 	if (!p->tables)

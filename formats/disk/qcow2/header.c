@@ -227,12 +227,23 @@ static int take_text(char **out, const char *what, const uint8_t *p,
 	return 0;
 }
 
+static int check_place(const struct plt_qcow2_header *h, const char *what,
+		       uint64_t offset, struct platter_error *err)
+{
+	uint64_t cluster_size = UINT64_C(1) << h->cluster_bits;
+
+	if (offset % cluster_size || offset > QCOW2_MAX_HOST_OFFSET)
+		return plt_err_set(err, -EINVAL, "%s offset %#" PRIx64
+				   " is not a multiple of the cluster size of %"
+				   PRIu64 " below 2^56", what, offset,
+				   cluster_size);
+	return 0;
+}
+
 static int take_bitmaps(struct plt_qcow2_header *h, const uint8_t *p,
 			uint32_t len, unsigned int flags,
 			struct platter_error *err)
 {
-	uint64_t cluster_size = UINT64_C(1) << h->cluster_bits;
-
 	if (len != 24)
 		return plt_err_set(err, -EINVAL, "bitmaps extension of %" PRIu32
 				   " bytes is not of 24", len);
@@ -257,20 +268,13 @@ static int take_bitmaps(struct plt_qcow2_header *h, const uint8_t *p,
 				   PRIu64 " bytes is over the limit of %u",
 				   h->bitmap_directory_size,
 				   QCOW2_MAX_BITMAP_DIRECTORY);
-	if (h->bitmap_directory_offset % cluster_size ||
-	    h->bitmap_directory_offset > QCOW2_MAX_HOST_OFFSET)
-		return plt_err_set(err, -EINVAL, "bitmap directory offset %#"
-				   PRIx64 " is not a multiple of the cluster "
-				   "size of %" PRIu64 " below 2^56",
-				   h->bitmap_directory_offset, cluster_size);
-	return 0;
+	return check_place(h, "bitmap directory", h->bitmap_directory_offset,
+			   err);
 }
 
 static int take_crypto(struct plt_qcow2_header *h, const uint8_t *p,
 		       uint32_t len, struct platter_error *err)
 {
-	uint64_t cluster_size = UINT64_C(1) << h->cluster_bits;
-
 	if (h->crypt_method != QCOW2_CRYPT_LUKS)
 		return plt_err_set(err, -EINVAL, "there is an encryption "
 				   "header, but the encryption method is %"
@@ -281,13 +285,7 @@ static int take_crypto(struct plt_qcow2_header *h, const uint8_t *p,
 	h->has_crypto = true;
 	h->crypto_offset = plt_be64(p);
 	h->crypto_length = plt_be64(p + 8);
-	if (h->crypto_offset % cluster_size ||
-	    h->crypto_offset > QCOW2_MAX_HOST_OFFSET)
-		return plt_err_set(err, -EINVAL, "encryption header offset %#"
-				   PRIx64 " is not a multiple of the cluster "
-				   "size of %" PRIu64 " below 2^56",
-				   h->crypto_offset, cluster_size);
-	return 0;
+	return check_place(h, "encryption header", h->crypto_offset, err);
 }
 
 /* To the end of the list, so that their order stays as it is. */
