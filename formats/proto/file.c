@@ -17,17 +17,6 @@
 #define PREFIX		"file:"
 #define FULL_BUFFER	(1u << 20)	/* bytes written at a time */
 
-enum preallocation {
-	PREALLOC_OFF,		/* a hole */
-	PREALLOC_FALLOC,	/* reserved, not written */
-	PREALLOC_FULL,		/* zeros written */
-	NR_PREALLOC,
-};
-
-static const char *const prealloc_names[NR_PREALLOC] = {
-	"off", "falloc", "full",
-};
-
 static bool file_claims(const char *filename)
 {
 	return !strncmp(filename, PREFIX, strlen(PREFIX)) ||
@@ -42,18 +31,19 @@ static int file_open(struct platter_image *img, struct platter_options *opts,
 
 /* ---- creating ---- */
 
-static int parse_preallocation(struct platter_options *opts,
-			       enum preallocation *out,
-			       struct platter_error *err)
+static int read_preallocation(struct platter_options *opts,
+			      enum platter_preallocation *out,
+			      struct platter_error *err)
 {
 	const char *text = platter_options_string(opts, "preallocation");
+	int rc;
 
-	for (*out = 0; text && *out < NR_PREALLOC; (*out)++) {
-		if (!strcmp(text, prealloc_names[*out]))
-			return 0;
-	}
-	return text ? plt_err_set(err, -EINVAL, "preallocation \"%s\" is not "
-				  "one of off, falloc, full", text) : 0;
+	*out = PLATTER_PREALLOC_OFF;
+	rc = text ? platter_preallocation_parse(out, text, err) : 0;
+	if (*out == PLATTER_PREALLOC_METADATA)
+		return plt_err_set(err, -ENOTSUP, "Unsupported preallocation "
+				   "mode: a file as such has no metadata");
+	return rc;
 }
 
 static int write_all_zeros(int fd, uint64_t size, struct platter_error *err)
@@ -75,7 +65,7 @@ static int write_all_zeros(int fd, uint64_t size, struct platter_error *err)
 	return 0;
 }
 
-static int fill(int fd, uint64_t size, enum preallocation prealloc,
+static int fill(int fd, uint64_t size, enum platter_preallocation prealloc,
 		struct platter_error *err)
 {
 	int rc;
@@ -83,9 +73,9 @@ static int fill(int fd, uint64_t size, enum preallocation prealloc,
 	if (ftruncate(fd, (off_t)size) < 0)
 		return plt_err_errno(err, -errno, "setting the size to %"
 				     PRIu64, size);
-	if (prealloc == PREALLOC_FULL)
+	if (prealloc == PLATTER_PREALLOC_FULL)
 		return write_all_zeros(fd, size, err);
-	if (prealloc == PREALLOC_FALLOC && size) {
+	if (prealloc == PLATTER_PREALLOC_FALLOC && size) {
 		rc = posix_fallocate(fd, 0, (off_t)size);
 		if (rc)
 			return plt_err_errno(err, -rc, "reserving %" PRIu64
@@ -145,14 +135,14 @@ static int file_create(struct platter_context *ctx, const char *filename,
 		       uint64_t size, struct platter_options *opts,
 		       struct platter_error *err)
 {
-	enum preallocation prealloc;
+	enum platter_preallocation prealloc;
 	plt_auto_fd int fd = -1;
 	bool made, nocow = false;
 	uint64_t hint = 0;
 	int rc;
 
 	(void)ctx;
-	rc = parse_preallocation(opts, &prealloc, err);
+	rc = read_preallocation(opts, &prealloc, err);
 	if (rc == 0)
 		rc = platter_options_bool(opts, "nocow", &nocow, err);
 	if (rc == 0)

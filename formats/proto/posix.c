@@ -175,36 +175,48 @@ int plt_posix_open(struct platter_image *img, struct platter_options *opts,
 	return 0;
 }
 
-/* As before; whoever has come between has it now, and that is fine too. */
-static void lock_again(struct plt_posix *s)
-{
-	if (plt_lock_image(s->fd, false, "", NULL))
-		plt_unlock_image(s->fd);
-}
-
 /* One that was opened for looking at its outside only is now looked into. */
 static int posix_lock(struct platter_image *img, struct platter_error *err)
 {
 	unsigned int flags = platter_image_flags(img);
 	struct plt_posix *s = platter_image_state(img);
+	bool has = wants_lock(s, flags);
 
-	if (wants_lock(s, flags) || !wants_lock(s, flags & ~PLATTER_O_NO_IO))
+	if (has || !wants_lock(s, flags & ~PLATTER_O_NO_IO))
 		return 0;
 	return plt_lock_image(s->fd, false, platter_image_name(img), err);
 }
 
+/* ---- from reading to writing ---- */
+
 /*
- * The new descriptor takes the place of the old one, whose locks end with it.
- * They would be in the way of the new ones, so for a moment there are none.
+ * From `old`, which reads, to `fd`, which is to write. The locks of the one
+ * would be in the way of the other's, so for a moment there are none. Where
+ * someone has come between, `old` reads on, with its lock if that can be had.
  */
+static int move_lock(int old, int fd, const char *name,
+		     struct platter_error *err)
+{
+	int rc;
+
+	plt_unlock_image(old);
+	rc = plt_lock_image(fd, true, name, err);
+	if (rc < 0) {
+		plt_unlock_image(fd);
+		if (plt_lock_image(old, false, name, NULL))
+			plt_unlock_image(old);
+	}
+	return rc;
+}
+
+/* The new descriptor takes the place of the old one. */
 static int posix_reopen_rw(struct platter_image *img,
 			   struct platter_error *err)
 {
 	struct plt_posix *s = platter_image_state(img);
-	bool lock = wants_lock(s, platter_image_flags(img));
 	plt_auto_fd int fd = -1;
 	char proc[32];
-	int flags, rc;
+	int flags, rc = 0;
 
 	flags = O_RDWR | O_CLOEXEC |
 		plt_cache_open_flags(platter_image_cache(img));
@@ -212,15 +224,10 @@ static int posix_reopen_rw(struct platter_image *img,
 	fd = open(proc, flags);
 	if (fd < 0)
 		return open_error(-errno, flags, err);
-	if (lock) {
-		plt_unlock_image(s->fd);
-		rc = plt_lock_image(fd, true, platter_image_name(img), err);
-		if (rc < 0) {
-			plt_unlock_image(fd);
-			lock_again(s);
-			return rc;
-		}
-	}
+	if (wants_lock(s, platter_image_flags(img)))
+		rc = move_lock(s->fd, fd, platter_image_name(img), err);
+	if (rc < 0)
+		return rc;
 	if (dup3(fd, s->fd, O_CLOEXEC) < 0)
 		return plt_err_errno(err, -errno, "reopening for writing");
 	return 0;

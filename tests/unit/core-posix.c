@@ -336,7 +336,11 @@ static void creates_nothing_when_it_refuses(void **state)
 	(void)state;
 	assert_int_equal(create(ctx, "new", 512, "preallocation=some", &err),
 			 -EINVAL);
-	assert_has(err.msg, "\"some\" is not one of off, falloc, full");
+	assert_has(err.msg,
+		   "\"some\" is not one of off, metadata, falloc, full");
+	assert_int_equal(create(ctx, "new", 512, "preallocation=metadata",
+				&err), -ENOTSUP);
+	assert_has(err.msg, "new: Unsupported preallocation mode");
 	assert_int_equal(create(ctx, "new", 512, "cluster_size=1", &err),
 			 -EINVAL);
 	assert_has(err.msg, "new: unknown option 'cluster_size'");
