@@ -6,7 +6,6 @@ load lib/damage
 
 setup_file()
 {
-	sound_images
 	mutant_images
 }
 

@@ -250,34 +250,14 @@ fail_halfway()
 }
 
 @test "a power cut at any moment of the base leaves what the overlay reads as" {
-	need jq
 	chain 4096
-	cp mid.qcow2 old.qcow2
-	truncate -s 0 log
-	run "$PLATTER" commit -d --image-opts \
+	survives_power_cuts mid.qcow2 "$PLATTER" commit -d --image-opts \
 		"driver=qcow2,file.filename=top.qcow2,backing.driver=qcow2,$(
 		below backing.file "$(logged mid.qcow2)")"
-	assert_success
-	check()
-	{
-		reads_as_before
-		unharmed mid.qcow2
-	}
-	each_crash old.qcow2 mid.qcow2 check
 }
 
 @test "a power cut at any moment of the overlay leaves what it reads as" {
-	need jq
 	chain 4096
-	cp top.qcow2 old.qcow2
-	truncate -s 0 log
-	run "$PLATTER" commit --image-opts \
+	survives_power_cuts top.qcow2 "$PLATTER" commit --image-opts \
 		"driver=qcow2,$(below file "$(logged top.qcow2)")"
-	assert_success
-	check()
-	{
-		reads_as_before
-		unharmed top.qcow2
-	}
-	each_crash old.qcow2 top.qcow2 check
 }

@@ -62,16 +62,19 @@ damaged()
 	qcow2-damage "$1" "$3"
 }
 
-# kinds REGEX: the lines of qcow2-damage --list whose kind it matches in full.
-kinds()
+# each_kind REGEX COMMAND...: with KIND and SOUND behind it, for each line of
+# qcow2-damage --list whose kind REGEX matches in full.
+each_kind()
 {
-	local kind sound
+	local regex=$1 kind sound nr=0
 
+	shift
 	while read -r kind sound; do
-		if [[ $kind =~ ^($1)$ ]]; then
-			echo "$kind $sound"
-		fi
+		[[ $kind =~ ^($regex)$ ]] || continue
+		"$@" "$kind" "$sound"
+		nr=$((nr + 1))
 	done < <(qcow2-damage --list)
+	((nr > 0)) || fail "no kind of damage is called $regex"
 }
 
 # verdict OUT COMMAND...: exit code and JSON, without the file name.
@@ -117,11 +120,11 @@ nothing_lost()
 	[ "$lost" -eq 0 ] || fail "$1: $lost bytes are not what they were"
 }
 
-# mutant_images: after sound_images; some more, of other shapes.
+# mutant_images: those, and some more, of other shapes.
 mutant_images()
 {
+	sound_images
 	[ -n "${SOUND-}" ] || return 0
-	cd "$SOUND" || return
 	sound_image small-clusters snapshot cluster_size=512 512
 	sound_image large-clusters snapshot cluster_size=65536 65536
 	sound_image zstd - compression_type=zstd,cluster_size=4096 4096

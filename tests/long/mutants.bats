@@ -5,7 +5,6 @@ load ../lib/damage
 
 setup_file()
 {
-	sound_images
 	mutant_images
 }
 

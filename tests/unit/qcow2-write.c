@@ -333,11 +333,9 @@ static void run_threads(struct platter_context *ctx, const struct kind *kind,
 
 static void agrees_with_the_model(void **state)
 {
+	struct platter_context *ctx = *state;
 	uint8_t *model = malloc(SIZE);
-	struct platter_context *ctx;
 
-	(void)state;
-	assert_int_equal(platter_context_new(&ctx, NULL), 0);
 	for (size_t k = 0; k < PLT_ARRAY_SIZE(kinds); k++) {
 		make_image(ctx, &kinds[k], model);
 		for (uint64_t i = 0; i < REOPENS; i++) {
@@ -347,17 +345,14 @@ static void agrees_with_the_model(void **state)
 			check_content(ctx, &kinds[k], model);
 		}
 	}
-	platter_context_free(ctx);
 	free(model);
 }
 
 static void writes_to_one_place_do_not_mix(void **state)
 {
+	struct platter_context *ctx = *state;
 	uint8_t *model = malloc(SIZE);
-	struct platter_context *ctx;
 
-	(void)state;
-	assert_int_equal(platter_context_new(&ctx, NULL), 0);
 	for (size_t k = 0; k < PLT_ARRAY_SIZE(kinds); k++) {
 		make_image(ctx, &kinds[k], model);
 		if (kinds[k].backing)
@@ -366,23 +361,27 @@ static void writes_to_one_place_do_not_mix(void **state)
 		check_sound(ctx, &kinds[k]);
 		check_sectors(ctx, &kinds[k]);
 	}
-	platter_context_free(ctx);
 	free(model);
 }
 
-static int enter_folder(void **state)
+/* *state is a context, and the current folder a new one. */
+static int set_up(void **state)
 {
 	static char folder[] = "/tmp/qcow2-write.XXXXXX";
+	struct platter_context *ctx;
 
-	(void)state;
-	return !mkdtemp(folder) || chdir(folder);
+	if (!mkdtemp(folder) || chdir(folder) ||
+	    platter_context_new(&ctx, NULL))
+		return -1;
+	*state = ctx;
+	return 0;
 }
 
-static int leave_folder(void **state)
+static int tear_down(void **state)
 {
 	char folder[64];
 
-	(void)state;
+	platter_context_free(*state);
 	unlink("t.qcow2");
 	unlink("t.data");
 	unlink("base.raw");
@@ -396,5 +395,5 @@ int main(void)
 		cmocka_unit_test(writes_to_one_place_do_not_mix),
 	};
 
-	return cmocka_run_group_tests(tests, enter_folder, leave_folder);
+	return cmocka_run_group_tests(tests, set_up, tear_down);
 }
