@@ -14,6 +14,7 @@ test_tools = \
 	%D%/tools/peak-memory \
 	%D%/tools/qcow2-damage \
 	%D%/tools/qcow2-mutate \
+	%D%/tools/qcow2-spread \
 	%D%/tools/random-ops
 
 # cmocka programs.

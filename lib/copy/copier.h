@@ -39,8 +39,7 @@ struct copier {
 	struct plt_rate *rate;		/* or NULL */
 	uint64_t skipped;		/* guest bytes no worker sees */
 	unsigned int write_stage;	/* of the runner; the digest is 0 */
-	bool one_writer;		/* unordered: take turns, with `turn` */
-	pthread_mutex_t turn;
+	bool in_order;			/* the writing is a stage as well */
 	pthread_mutex_t salvage;	/* guards the callback */
 	void *zeros;			/* PLT_CHUNK_MAX of them, or NULL */
 	_Atomic bool no_offload;	/* tried, and not supported */

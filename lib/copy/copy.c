@@ -267,10 +267,11 @@ static int walk(struct copier *c, struct platter_error *err)
 /* ---- setting it up ---- */
 
 /*
- * File systems let one thread at a time write to the cache of a file, and the
- * others spin for it. Taking turns lets them read instead.
+ * What goes to the cache of a plain file is in order when it leaves that, and
+ * the file system lets one thread at a time write to it anyhow: its lock
+ * passes from one to the next faster than turns do.
  */
-static bool wants_one_writer(struct platter_image *dst)
+static bool order_is_made_below(struct platter_image *dst)
 {
 	struct platter_image *file;
 	uint64_t host;
@@ -319,7 +320,7 @@ static int prepare(struct copier *c, struct platter_error *err)
 				   "compression", c->dst->name,
 				   c->dst->drv->name);
 	c->granule = detection_granule(c);
-	c->one_writer = wants_one_writer(c->dst);
+	c->in_order = !c->opts->unordered && !order_is_made_below(c->dst);
 	if (c->opts->allocate && c->unit > 1) {
 		c->zeros = plt_calloc(1, PLT_CHUNK_MAX, err);
 		if (!c->zeros)
@@ -336,7 +337,7 @@ static int prepare(struct copier *c, struct platter_error *err)
 		return rc;
 	if (c->opts->digest)
 		stages = c->write_stage = 1;
-	if (!c->opts->unordered)
+	if (c->in_order)
 		stages++;
 	plt_runner_order(c->run, stages);
 	return 0;
@@ -350,7 +351,6 @@ int plt_copy(struct platter_image *src, struct platter_image *dst,
 		.src = src,
 		.dst = dst,
 		.opts = opts,
-		.turn = PTHREAD_MUTEX_INITIALIZER,
 		.salvage = PTHREAD_MUTEX_INITIALIZER,
 	};
 	int rc;

@@ -6,7 +6,8 @@
  * says is zero, gathers neighbouring data into chunks of at most 1 MiB and
  * hands them to a bounded pool of workers. They read and compress at the same
  * time and write one after the other, in order, unless told otherwise, so that
- * what the target allocates lies in the order of the guest.
+ * what the target allocates lies in the order of the guest. A plain file in the
+ * page cache needs no such order.
  */
 #ifndef PLT_COPY_COPY_H
 #define PLT_COPY_COPY_H

@@ -379,23 +379,6 @@ static int feed_digest(struct copier *c, const struct plt_segment *segs,
 	return rc;
 }
 
-static int begin_writing(struct copier *c, const struct plt_segment *segs)
-{
-	if (!c->opts->unordered)
-		return plt_runner_begin_turn(c->run, segs, c->write_stage);
-	if (c->one_writer)
-		pthread_mutex_lock(&c->turn);
-	return 0;
-}
-
-static void end_writing(struct copier *c, const struct plt_segment *segs)
-{
-	if (!c->opts->unordered)
-		plt_runner_end_turn(c->run, segs, c->write_stage);
-	else if (c->one_writer)
-		pthread_mutex_unlock(&c->turn);
-}
-
 int plt_copier_batch(void *arg, const struct plt_segment *segs, size_t nr,
 		     void *buf, struct platter_error *err)
 {
@@ -411,8 +394,8 @@ int plt_copier_batch(void *arg, const struct plt_segment *segs, size_t nr,
 		note_batch(c, segs, nr, data, notes);
 	if (!rc && c->opts->digest)
 		rc = feed_digest(c, segs, nr, data, err);
-	if (!rc)
-		rc = begin_writing(c, segs);
+	if (!rc && c->in_order)
+		rc = plt_runner_begin_turn(c->run, segs, c->write_stage);
 	if (rc)
 		return rc;
 	if (c->opts->compress)
@@ -421,6 +404,7 @@ int plt_copier_batch(void *arg, const struct plt_segment *segs, size_t nr,
 		rc = write_batch(c, segs, nr, data, notes, err);
 	if (!rc)
 		rc = offload_batch(c, segs, nr, data, err);
-	end_writing(c, segs);
+	if (c->in_order)
+		plt_runner_end_turn(c->run, segs, c->write_stage);
 	return rc;
 }
