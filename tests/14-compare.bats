@@ -93,10 +93,7 @@ as_qemu()
 @test "an image that cannot be read is exit 4" {
 	need strace
 	strace -o trace true 2>/dev/null || skip "no tracing here"
-	if [ -n "$SANITIZERS" ]; then
-		skip "the leak checker cannot be traced"
-	fi
-	run --separate-stderr strace -f -o trace -P "$PWD/b.raw" \
+	run --separate-stderr traced -o trace -P "$PWD/b.raw" \
 		-e inject=pread64:error=EIO:when=1+ \
 		"$PLATTER" compare -f raw -F raw a.raw b.raw
 	assert_failure 4

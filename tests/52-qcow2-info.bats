@@ -154,11 +154,11 @@ same()
 	need strace
 	make_plain_image base.qcow2 -o data_file=base.data
 	qemu-img create -q -f qcow2 -b base.qcow2 -F qcow2 x.qcow2
-	strace -f -e trace=openat,openat2,open -o trace "$PLATTER" info \
+	traced -e trace=openat,openat2,open -o trace "$PLATTER" info \
 		x.qcow2 >/dev/null
 	run grep -c 'base' trace
 	assert_output 0
-	strace -f -e trace=openat,openat2,open -o trace "$PLATTER" info \
+	traced -e trace=openat,openat2,open -o trace "$PLATTER" info \
 		base.qcow2 >/dev/null
 	run grep -c 'base.data' trace
 	assert_output 0

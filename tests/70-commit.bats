@@ -241,7 +241,7 @@ fail_halfway()
 @test "the base is durable before the overlay is written to" {
 	need strace
 	chain 4096
-	strace -f -y -o trace -e trace=pwrite64,fdatasync \
+	traced -y -o trace -e trace=pwrite64,fdatasync \
 		"$PLATTER" commit top.qcow2
 	awk '/pwrite64.*top\.qcow2/ && !top { top = NR }
 		/pwrite64.*mid\.qcow2/ { mid = NR }

@@ -55,7 +55,7 @@ setup()
 	chain
 	qemu-img create -q -f qcow2 -b base.raw -F raw one.qcow2
 	qemu-img create -q -f qcow2 -b one.qcow2 -F qcow2 leaf.qcow2
-	strace -f -o trace -e trace=pread64 \
+	traced -o trace -e trace=pread64 \
 		"$PLATTER" rebase -b base.raw -F raw leaf.qcow2
 	# The base is 3 MiB of ones.
 	[ "$(grep -c '\\1\\1\\1\\1' trace)" -eq 0 ]

@@ -34,7 +34,7 @@ plan()
 @test "requests go where qemu-img's go" {
 	need strace
 	truncate -s 1M disk.raw
-	strace -f -o trace -e trace=pread64 "$PLATTER" bench -f raw -c 6 \
+	traced -o trace -e trace=pread64 "$PLATTER" bench -f raw -c 6 \
 		--threads 1 -s 4k -S 300k -o 8k disk.raw
 	sed -n 's/.*, 4096, \([0-9]*\)) *= 4096/\1/p' trace | tail -6 >places
 	diff places - <<-EOF
@@ -94,7 +94,7 @@ plan()
 @test "--flush-interval flushes so often" {
 	need strace jq
 	truncate -s 1M disk.raw
-	strace -f -o trace -e trace=fdatasync "$PLATTER" bench -f raw -w \
+	traced -o trace -e trace=fdatasync "$PLATTER" bench -f raw -w \
 		-c 100 -d 4 --flush-interval 25 --output=json disk.raw >out
 	[ "$(jq .flushes out)" -eq 4 ]
 	[ "$(grep -c 'fdatasync.*= 0' trace)" -ge 4 ]
@@ -243,7 +243,7 @@ two_images()
 	qemu-img create -q -f qcow2 -b base.raw -F raw a.qcow2
 	qemu-img create -q -f qcow2 -b base.raw -F raw b.qcow2
 	qemu-io -c 'write -P 5 1M 4k' b.qcow2 >out
-	strace -f -o trace -e trace=pread64 "$PLATTER" compare --all a.qcow2 \
+	traced -o trace -e trace=pread64 "$PLATTER" compare --all a.qcow2 \
 		b.qcow2 >out || :
 	grep -qx '1048576+4096' out
 	# One cluster, not 4 MiB.

@@ -100,7 +100,7 @@ peer()
 @test "zeros are hashed without being read" {
 	need strace
 	truncate -s 64M disk.raw
-	strace -f -e trace=pread64,read,preadv,preadv2 -o trace \
+	traced -e trace=pread64,read,preadv,preadv2 -o trace \
 		"$PLATTER" hash disk.raw >out
 	assert_equal "$(cut -d' ' -f1 out)" "$(peer sha256 disk.raw)"
 	# 1.6 MB are data; the libraries take the rest.

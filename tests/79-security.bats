@@ -166,7 +166,7 @@ shows_secret()
 	need strace
 	"$PLATTER" create -q -f qcow2 -u -b "$(realpath ../secret)" -F raw \
 		evil.qcow2 1M
-	strace -f -e trace=open,openat,openat2 -o trace \
+	traced -e trace=open,openat,openat2 -o trace \
 		"$PLATTER" info evil.qcow2 >out
 	grep -q "^backing file: .*secret" out
 	run ! grep -q secret trace
@@ -235,7 +235,7 @@ patch_name()
 	need strace
 	new evil.qcow2 data_file=abcdefghijkl
 	patch_name evil.qcow2 abcdefghijkl 'json:{"a":1}'
-	strace -f -e trace=open,openat,openat2,connect -o trace \
+	traced -e trace=open,openat,openat2,connect -o trace \
 		"$PLATTER" info evil.qcow2 >out 2>err || true
 	run ! grep -E 'json:|connect' trace
 }

@@ -151,6 +151,14 @@ release()
 	fi
 }
 
+# traced ARGS...: strace -f; a program looks for leaks by tracing itself when it
+# was built with a sanitizer, which cannot be done twice.
+traced()
+{
+	ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}detect_leaks=0 \
+		strace -f "$@"
+}
+
 need_root()
 {
 	if [ "$(id -u)" -ne 0 ]; then

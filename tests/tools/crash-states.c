@@ -226,6 +226,9 @@ int main(int argc, char **argv)
 		if (i < nr_entries)
 			apply(&d, &entries[i]);
 	}
+	free(d.data);
+	free(tmp.data);
+	free(base);
 	printf("%zu states, %zu failed\n", tried, failed);
 	return failed ? 1 : 0;
 }
