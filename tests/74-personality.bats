@@ -185,9 +185,9 @@ percent='\(([0-9]?[0-9]\.[0-9][0-9])/100%\)'
 
 @test "-p ends as the real one ends" {
 	[ -n "$theirs" ] || skip "qemu-img was not found"
-	diff <("$ours" convert -p -O raw disk.raw out.raw | tail -c 20 | od -c) \
-		<("$theirs" convert -p -O raw disk.raw out.raw |
-		tail -c 20 | od -c)
+	"$ours" convert -p -O raw disk.raw out.raw | tail -c 20 >a
+	"$theirs" convert -p -O raw disk.raw out.raw | tail -c 20 >b
+	diff <(od -c a) <(od -c b)
 }
 
 @test "without -p nothing is shown, and -q wins" {
