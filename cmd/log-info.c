@@ -48,6 +48,8 @@ static void print_human(struct platter_printer *out, const char *name,
 	print_sizes(out, "log size", s->log_size);
 	print_sizes(out, "of it used", s->end);
 	platter_out_text(out, "written by: %s\n", s->writer_text);
+	if (s->imported[0])
+		platter_out_text(out, "imported: %s\n", s->imported);
 	platter_out_text(out, "flush cover: %s\n", s->flush_cover);
 	platter_out_text(out, "closed: %s\n", s->clean_end ?
 			 "yes, by the kernel's end mark" : "no end mark");
@@ -63,6 +65,8 @@ static const char *writer_name(enum platter_log_writer writer)
 		return "qemu";
 	case PLATTER_LOG_WRITER_PLATTER:
 		return "platter";
+	case PLATTER_LOG_WRITER_IMPORT:
+		return "import";
 	case PLATTER_LOG_WRITER_UNKNOWN:
 		break;
 	}
@@ -105,6 +109,8 @@ static void print_data(struct platter_printer *out, const char *name,
 	platter_out_u64(out, "log-end", s->end);
 	platter_out_string(out, "writer", writer_name(s->writer));
 	platter_out_string(out, "writer-evidence", s->writer_text);
+	if (s->imported[0])
+		platter_out_string(out, "imported", s->imported);
 	platter_out_string(out, "flush-cover", s->flush_cover);
 	platter_out_bool(out, "clean-end", s->clean_end);
 	platter_out_bool(out, "damaged", s->damaged);

@@ -47,7 +47,6 @@ noinst_LTLIBRARIES += %D%/libformats.la
 	%D%/disk/qcow2/preallocate.c \
 	%D%/disk/qcow2/qcow2.c \
 	%D%/disk/qcow2/qcow2.h \
-	%D%/disk/qcow2/range.c \
 	%D%/disk/qcow2/refcount-order.c \
 	%D%/disk/qcow2/refcount.c \
 	%D%/disk/qcow2/reftable.c \

@@ -20,12 +20,15 @@ platterinclude_HEADERS = \
 	%D%/include/platter/job.h \
 	%D%/include/platter/log.h \
 	%D%/include/platter/out.h \
-	%D%/include/platter/platter.h
+	%D%/include/platter/platter.h \
+	%D%/include/platter/record.h
 plattersysinclude_HEADERS = \
 	%D%/include/platter/sys/driver.h
 
 %C%_libcore_la_SOURCES = \
 	%D%/base/checked.h \
+	%D%/base/claims.c \
+	%D%/base/claims.h \
 	%D%/base/codec.c \
 	%D%/base/codec.h \
 	%D%/base/deflate-write.c \
@@ -85,6 +88,7 @@ plattersysinclude_HEADERS = \
 	%D%/core/preallocate.c \
 	%D%/core/probe.c \
 	%D%/core/progress.c \
+	%D%/core/record.c \
 	%D%/core/rw.c \
 	%D%/core/rw.h \
 	%D%/core/spec.c \
@@ -102,8 +106,10 @@ plattersysinclude_HEADERS = \
 	%D%/job/in-order.c \
 	%D%/job/job.h \
 	%D%/job/log-copy.c \
+	%D%/job/log-import.c \
 	%D%/job/measure.c \
 	%D%/job/rebase.c \
+	%D%/job/replay-follow.c \
 	%D%/job/replay.c \
 	%D%/job/target.c \
 	%D%/out/dfxml.c \
@@ -113,16 +119,35 @@ plattersysinclude_HEADERS = \
 	%D%/out/progress.c \
 	%D%/out/text.c \
 	%D%/out/xml.c \
+	%D%/wlog/append-open.c \
+	%D%/wlog/append-write.c \
+	%D%/wlog/append.c \
+	%D%/wlog/append.h \
 	%D%/wlog/blame.c \
+	%D%/wlog/entry.c \
+	%D%/wlog/export.c \
+	%D%/wlog/follow.c \
 	%D%/wlog/format.h \
 	%D%/wlog/index.c \
 	%D%/wlog/info.c \
 	%D%/wlog/open.c \
+	%D%/wlog/overlay.c \
+	%D%/wlog/overlay.h \
 	%D%/wlog/point.c \
 	%D%/wlog/reader.c \
+	%D%/wlog/recorder-control.c \
+	%D%/wlog/recorder-overlay.c \
+	%D%/wlog/recorder.c \
+	%D%/wlog/recorder.h \
 	%D%/wlog/sidecar.c \
 	%D%/wlog/stat.c \
 	%D%/wlog/state.c \
+	%D%/wlog/text-blkparse.c \
+	%D%/wlog/text-fio.c \
+	%D%/wlog/text-jsonl.c \
+	%D%/wlog/text-nbdkit.c \
+	%D%/wlog/text.c \
+	%D%/wlog/text.h \
 	%D%/wlog/view.c \
 	%D%/wlog/wlog.h \
 	%D%/wlog/writer.c

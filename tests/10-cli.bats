@@ -106,7 +106,9 @@ each_verb()
 	check()
 	{
 		! "$PLATTER" "$@" --help | sed '/^Examples:$/,$d' |
-			grep -A1 -E '^ +(-., )?--[^ ]+$' | grep -E '^ +-'
+			awk '/^ +-/ && bare { print bare }
+				{ bare = /^ +(-., )?--[^ ]+$/ ? $0 : "" }
+				END { print bare }' | grep .
 	}
 	each_verb check
 }

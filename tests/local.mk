@@ -45,6 +45,9 @@ unit_tests = \
 	%D%/unit/out-random \
 	%D%/unit/qcow2-threads \
 	%D%/unit/qcow2-write \
+	%D%/unit/record \
+	%D%/unit/record-overlay \
+	%D%/unit/record-trouble \
 	%D%/unit/replay-verify \
 	%D%/unit/wlog-damage \
 	%D%/unit/wlog-state
@@ -52,6 +55,7 @@ unit_tests = \
 # LLVMFuzzerTestOneInput() programs, run on every file of fuzz/corpus/NAME.
 # Each has its two lines below.
 fuzz_tests = \
+	%D%/fuzz/fuzz-import \
 	%D%/fuzz/fuzz-log \
 	%D%/fuzz/fuzz-qcow2 \
 	%D%/fuzz/fuzz-spec
@@ -61,6 +65,8 @@ fuzz_tests = \
 
 %C%_fuzz_fuzz_log_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/formats
 
+%C%_fuzz_fuzz_import_LDFLAGS = $(fuzz_flags)
+%C%_fuzz_fuzz_import_LDADD = $(fuzz_libs)
 %C%_fuzz_fuzz_log_LDFLAGS = $(fuzz_flags)
 %C%_fuzz_fuzz_log_LDADD = $(fuzz_libs)
 %C%_fuzz_fuzz_qcow2_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/formats

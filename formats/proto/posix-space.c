@@ -108,7 +108,8 @@ static int zero_device(int fd, uint64_t offset, uint64_t len,
 
 	if (flags & PLATTER_ZERO_UNMAP)
 		rc = punch(fd, offset, len);
-	if (rc == -ENOTSUP)
+	/* That may write them; the kernel does not say. */
+	if (rc == -ENOTSUP && !(flags & PLATTER_ZERO_FAST))
 		rc = ioctl_all(fd, BLKZEROOUT, offset, len);
 	return rc;
 }

@@ -284,14 +284,26 @@ static int write_cached(int fd, const unsigned char *buf, size_t len,
 	return rc;
 }
 
+/* Direct writes are of whole blocks, so the end is put in its place before. */
+static int write_direct(struct plt_posix *s, const void *buf, size_t len,
+			uint64_t offset, uint64_t size)
+{
+	if (offset + len > size) {
+		size = offset + len;
+		if (ftruncate(s->fd, (off_t)size) < 0)
+			return -errno;
+	}
+	return plt_direct_pwrite(s, buf, len, offset, size);
+}
+
 static int posix_pwrite(struct platter_image *img, const void *buf, size_t len,
 			uint64_t offset, struct platter_error *err)
 {
 	struct plt_posix *s = platter_image_state(img);
 	int rc;
 
-	rc = s->direct ? plt_direct_pwrite(s, buf, len, offset,
-					   platter_image_size(img)) :
+	rc = s->direct ? write_direct(s, buf, len, offset,
+				      platter_image_size(img)) :
 			 write_cached(s->fd, buf, len, offset);
 	s->writes++;
 	if (rc < 0)
@@ -373,6 +385,7 @@ const struct platter_io_ops plt_posix_io = {
 	.pread = posix_pread,
 	.pwrite = posix_pwrite,
 	.pwrite_fua = posix_pwrite_fua,
+	.pwrite_grows = true,
 	.zero = plt_posix_zero,
 	.discard = plt_posix_discard,
 	.flush = plt_posix_flush,

@@ -19,8 +19,13 @@ static const unsigned char zeros[ZERO_BUFFER];
 /* ---- zeros ---- */
 
 static int write_zeros(struct platter_image *img, uint64_t offset,
-		       uint64_t len, struct platter_error *err)
+		       uint64_t len, unsigned int flags,
+		       struct platter_error *err)
 {
+	if (flags & PLATTER_ZERO_FAST)
+		return plt_err_set(err, -ENOTSUP, "%s: zeros would have to be "
+				   "written at offset %" PRIu64, img->name,
+				   offset);
 	while (len) {
 		/* Ends on a multiple, so that all but the first are aligned. */
 		uint64_t n = ZERO_BUFFER - offset % ZERO_BUFFER;
@@ -52,7 +57,7 @@ static int zero_map(struct platter_image *img, const struct platter_map *m,
 	if (m->kind == PLATTER_MAP_ZERO ||
 	    (m->kind == PLATTER_MAP_BACKING && backing_is_zero(m, offset)))
 		return 0;
-	return write_zeros(img, offset, m->length, err);
+	return write_zeros(img, offset, m->length, flags, err);
 }
 
 static int discard_map(const struct platter_map *m, struct platter_error *err)
@@ -105,7 +110,7 @@ static int zero_inside(struct platter_image *img, uint64_t offset,
 					  flags, err);
 	}
 	if (rc == -ENOTSUP)
-		return write_zeros(img, offset, len, err);
+		return write_zeros(img, offset, len, flags, err);
 	return plt_image_prefix(img, rc, err);
 }
 

@@ -64,6 +64,7 @@ struct platter_context {
 	size_t nr_drivers;
 	const char **names;		/* of `drivers`, NULL-terminated */
 	enum platter_follow follow;
+	_Atomic uint64_t issued;	/* platter_context_next_issue() */
 };
 
 const struct platter_driver *plt_driver_find(const struct platter_context *ctx,
@@ -169,11 +170,23 @@ int plt_lock_image(int fd, bool writable, const char *name,
 		   struct platter_error *err) PLATTER_MUST_CHECK;
 /* Give them up early. */
 void plt_unlock_image(int fd);
+/* Whether somebody else has the file of `fd` open as an image for writing. */
+bool plt_lock_has_writer(int fd);
 
 /* rw.c: drv->format->map with its answer checked and its errors prefixed. */
 int plt_image_format_map(struct platter_image *img, uint64_t offset,
 			 uint64_t len, struct platter_map *maps, size_t *count,
 			 struct platter_error *err) PLATTER_MUST_CHECK;
+
+/*
+ * rw.c: as platter_image_pwrite() to a protocol node that may end before the
+ * bytes do, which then grows; no gap may be left. -ENOTSUP where it cannot:
+ * see plt_image_grows(). Nothing may resize it meanwhile.
+ */
+int plt_image_pwrite_grow(struct platter_image *img, const void *buf,
+			  size_t len, uint64_t offset,
+			  struct platter_error *err) PLATTER_MUST_CHECK;
+bool plt_image_grows(const struct platter_image *img);
 
 /* map.c: as plt_image_plain(), but any protocol node. */
 struct platter_image *plt_image_stored(struct platter_image *img,

@@ -145,3 +145,11 @@ void plt_unlock_image(int fd)
 		lock_byte(fd, F_OFD_SETLK, F_UNLCK, LOCK_UNSHARED + p, &fl);
 	}
 }
+
+bool plt_lock_has_writer(int fd)
+{
+	enum perm held;
+
+	return find_held(fd, BIT(PERM_WRITE), LOCK_USED, &held) == 0 &&
+	       held < NR_PERMS;
+}

@@ -77,6 +77,8 @@ static int ask_extent(struct platter_image *img, uint64_t offset, uint64_t len,
 	};
 	if (io->extent)
 		rc = io->extent(img, offset, len, e, err);
+	if (rc == -ENOTSUP && img->drv->kind == PLATTER_DRIVER_FILTER)
+		return rc;
 	if (rc < 0)
 		return plt_image_prefix(img, rc, err);
 	if (e->length == 0 || e->length > len)
@@ -257,12 +259,16 @@ static int walk_node(struct walk *w, struct platter_image *img, struct view v,
 		     struct platter_error *err)
 {
 	struct platter_image *below;
+	int rc;
 
 	if (img->drv->kind == PLATTER_DRIVER_FORMAT)
 		return walk_format(w, img, v, err);
 	if (img->drv->kind == PLATTER_DRIVER_PROTOCOL ||
-	    (img->drv->io && img->drv->io->extent))
-		return walk_protocol(w, img, v, err);
+	    (img->drv->io && img->drv->io->extent)) {
+		rc = walk_protocol(w, img, v, err);
+		if (rc != -ENOTSUP || img->drv->kind != PLATTER_DRIVER_FILTER)
+			return rc;
+	}
 	below = platter_image_child(img, plt_driver_primary(img->drv));
 	v.filtered = true;
 	return walk_clipped(w, below, v, &v,

@@ -356,6 +356,35 @@ int platter_image_pwrite(struct platter_image *img, const void *buf, size_t len,
 	return plt_io_end(img, rc, err);
 }
 
+/* ---- writing at the end ---- */
+
+bool plt_image_grows(const struct platter_image *img)
+{
+	return img->drv->kind == PLATTER_DRIVER_PROTOCOL && img->drv->io &&
+	       img->drv->io->pwrite && img->drv->io->pwrite_grows;
+}
+
+int plt_image_pwrite_grow(struct platter_image *img, const void *buf,
+			  size_t len, uint64_t offset,
+			  struct platter_error *err)
+{
+	uint64_t size = platter_image_size(img), end;
+	int rc;
+
+	if (!platter_image_writable(img))
+		return plt_rw_check(img, "writing", 0, 0, err);
+	if (!plt_image_grows(img) || offset > size)
+		return cannot_write(img, offset, err);
+	if (!plt_add_u64(&end, offset, len) || end > PLT_OFFSET_MAX)
+		return plt_err_set(err, -EFBIG, "%s: size %" PRIu64
+				   " is over the limit of %" PRIu64, img->name,
+				   end, PLT_OFFSET_MAX);
+	rc = img->drv->io->pwrite(img, buf, len, offset, err);
+	if (!rc && end > size)
+		platter_image_set_size(img, end);
+	return plt_image_prefix(img, rc, err);
+}
+
 /* ---- durable writing ---- */
 
 /*

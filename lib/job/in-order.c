@@ -18,21 +18,19 @@
 #define ALIGN		4096u
 #define REPORT_EVERY	(UINT64_C(4) << 20)	/* bytes of log */
 
-struct player {
-	const struct plt_in_order *job;
-	struct platter_replay_result *result;
-	void *buf;
-	uint64_t first, last;	/* bytes into the log, for progress */
+/* Bytes into the log, for progress. */
+struct report {
+	uint64_t first, last;
 	uint64_t reported;
 };
 
-static int flush(struct player *p, struct platter_error *err)
+static int flush(struct plt_player *p, struct platter_error *err)
 {
 	p->result->flushes++;
 	return platter_image_flush(p->job->target, err);
 }
 
-static int play_data(struct player *p, uint64_t log_offset, uint64_t start,
+static int play_data(struct plt_player *p, uint64_t log_offset, uint64_t start,
 		     uint64_t end, struct platter_error *err)
 {
 	int rc = 0;
@@ -53,7 +51,7 @@ static int play_data(struct player *p, uint64_t log_offset, uint64_t start,
 }
 
 /* The part of an entry that lies in the range to replay. */
-static int play_range(struct player *p, const struct platter_log_entry *e,
+static int play_range(struct plt_player *p, const struct platter_log_entry *e,
 		      struct platter_error *err)
 {
 	uint64_t start = PLT_MAX(e->start, p->job->begin);
@@ -71,8 +69,8 @@ static int play_range(struct player *p, const struct platter_log_entry *e,
 				  PLATTER_ZERO_UNMAP, err);
 }
 
-static int play(struct player *p, const struct platter_log_entry *e,
-		struct platter_error *err)
+int plt_player_entry(struct plt_player *p, const struct platter_log_entry *e,
+		     struct platter_error *err)
 {
 	int rc = 0;
 
@@ -89,16 +87,33 @@ static int play(struct player *p, const struct platter_log_entry *e,
 	return rc;
 }
 
-static int report(struct player *p, uint64_t offset, struct platter_error *err)
+int plt_player_begin(struct plt_player *p, const struct plt_in_order *job,
+		     struct platter_replay_result *result,
+		     struct platter_error *err)
 {
-	if (offset - p->reported < REPORT_EVERY)
-		return 0;
-	p->reported = offset;
-	return plt_progress(p->job->progress, offset - p->first,
-			    p->last - p->first, err);
+	*p = (struct plt_player){ .job = job, .result = result };
+	p->buf = plt_memalign(ALIGN, BUFFER, err);
+	return p->buf ? 0 : -ENOMEM;
 }
 
-static int play_all(struct player *p, struct platter_log_cursor *cursor,
+void plt_player_end(struct plt_player *p)
+{
+	free(p->buf);
+	p->buf = NULL;
+}
+
+static int report(const struct plt_player *p, struct report *r,
+		  uint64_t offset, struct platter_error *err)
+{
+	if (offset - r->reported < REPORT_EVERY)
+		return 0;
+	r->reported = offset;
+	return plt_progress(p->job->progress, offset - r->first,
+			    r->last - r->first, err);
+}
+
+static int play_all(struct plt_player *p, struct report *r,
+		    struct platter_log_cursor *cursor,
 		    struct platter_error *err)
 {
 	struct platter_log_entry e;
@@ -111,11 +126,11 @@ static int play_all(struct player *p, struct platter_log_cursor *cursor,
 					   PRIu64, p->job->log->name,
 					   cursor->number);
 		if (!rc)
-			rc = play(p, &e, err);
+			rc = plt_player_entry(p, &e, err);
 		if (rc)
 			return plt_err_prefix(err, rc, "entry %" PRIu64,
 					      e.number);
-		rc = report(p, e.offset, err);
+		rc = report(p, r, e.offset, err);
 	}
 	return rc;
 }
@@ -139,24 +154,25 @@ int plt_replay_in_order(const struct plt_in_order *job,
 			struct platter_replay_result *result,
 			struct platter_error *err)
 {
-	plt_auto_free void *buf = plt_memalign(ALIGN, BUFFER, err);
-	struct player p = { .job = job, .result = result, .buf = buf };
 	struct platter_log_cursor *cursor;
+	struct plt_player p;
+	struct report r;
 	int rc;
 
-	if (!buf)
-		return -ENOMEM;
-	rc = point_offset(job->log, job->to, &p.last, err);
+	rc = point_offset(job->log, job->to, &r.last, err);
 	if (!rc)
 		rc = platter_log_cursor_new(&cursor, job->log, job->from, err);
 	if (rc)
 		return rc;
-	p.first = cursor->offset;
-	p.reported = cursor->offset;
-	rc = play_all(&p, cursor, err);
+	r.first = cursor->offset;
+	r.reported = cursor->offset;
+	rc = plt_player_begin(&p, job, result, err);
+	if (!rc)
+		rc = play_all(&p, &r, cursor, err);
+	plt_player_end(&p);
 	platter_log_cursor_free(cursor);
 	if (!rc)
-		rc = plt_progress(job->progress, p.last - p.first,
-				  p.last - p.first, err);
+		rc = plt_progress(job->progress, r.last - r.first,
+				  r.last - r.first, err);
 	return rc;
 }

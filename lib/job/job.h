@@ -152,6 +152,7 @@ int plt_compare_all(struct platter_image *a, struct platter_image *b,
 /* ---- in-order.c ---- */
 
 struct platter_log;
+struct platter_log_entry;
 
 struct plt_in_order {
 	struct platter_log *log;
@@ -161,6 +162,21 @@ struct plt_in_order {
 	bool no_discard;
 	struct platter_progress *progress;
 };
+
+/* One entry after the other, for who brings them. */
+struct plt_player {
+	const struct plt_in_order *job;	/* `from` and `to` are not looked at */
+	struct platter_replay_result *result;
+	void *buf;
+};
+
+int plt_player_begin(struct plt_player *p, const struct plt_in_order *job,
+		     struct platter_replay_result *result,
+		     struct platter_error *err) PLATTER_MUST_CHECK;
+/* The target must be large enough. Adds to written, zeroed and flushes. */
+int plt_player_entry(struct plt_player *p, const struct platter_log_entry *e,
+		     struct platter_error *err) PLATTER_MUST_CHECK;
+void plt_player_end(struct plt_player *p);
 
 /* Issue every entry as logged; adds to written, zeroed and flushes. */
 int plt_replay_in_order(const struct plt_in_order *job,

@@ -385,6 +385,8 @@ static int run(struct replay *r, struct platter_error *err)
 		rc = verify(r, err);
 	if (rc)
 		return rc;
+	r->result->from = r->opts->from;
+	r->result->to = r->opts->to;
 	r->result->entries = r->opts->to - r->opts->from;
 	r->result->target_size = r->size;
 	r->result->created = r->target.newfile != NULL;

@@ -8,6 +8,8 @@
  *
  *	[{ "start": 0, "length": 4096},
  *	{ "start": 4096, "length": 512}]
+ *
+ * Rows that are in no list are JSON lines.
  */
 #include "out/printer.h"
 
@@ -63,8 +65,9 @@ static void lead(struct platter_printer *p, const char *key, bool row)
 	if (bare)
 		in->state = true;
 	if (in->kind == PLT_OUT_TOP) {
-		if (in->count > 1)
+		if (in->count > 1 && !in->state)
 			plt_out_putc(p, '\n');
+		in->state = false;
 		return;
 	}
 	if (in->count > 1)
@@ -98,6 +101,11 @@ static void json_end(struct platter_printer *p,
 		plt_out_indent(p, plt_out_depth(p));
 	}
 	plt_out_putc(p, frame->kind == PLT_OUT_LIST ? ']' : '}');
+	/* Rows that are in nothing are lines, each complete when it ends. */
+	if (frame->kind == PLT_OUT_ROW && p->top->kind == PLT_OUT_TOP) {
+		plt_out_putc(p, '\n');
+		p->top->state = true;
+	}
 }
 
 static void json_string(struct platter_printer *p, const char *key,
@@ -119,7 +127,7 @@ static void json_literal(struct platter_printer *p, const char *key,
 
 static void json_finish(struct platter_printer *p)
 {
-	if (p->top->count)
+	if (p->top->count && !p->top->state)
 		plt_out_putc(p, '\n');
 }
 

@@ -89,7 +89,7 @@ void plt_out_indent(struct platter_printer *p, unsigned int levels)
 	}
 }
 
-static void flush(struct platter_printer *p)
+void platter_printer_flush(struct platter_printer *p)
 {
 	plt_out_drain(p);
 	errno = 0;
@@ -141,7 +141,7 @@ int platter_printer_close(struct platter_printer *p, struct platter_error *err)
 		platter_out_end(p);
 	if (p->ops->finish)
 		p->ops->finish(p);
-	flush(p);
+	platter_printer_flush(p);
 	rc = p->rc;
 	free(p);
 	if (rc)
@@ -205,7 +205,7 @@ void platter_out_end(struct platter_printer *p)
 	p->top--;
 	p->ops->end(p, frame);
 	if (p->interactive && frame->kind == PLT_OUT_ROW)
-		flush(p);
+		platter_printer_flush(p);
 }
 
 /* ---- values ---- */

@@ -40,6 +40,9 @@ struct plt_wlog_disk_entry {
 	uint64_t data_len;	/* of a mark's text; no guide to data behind */
 } __attribute__((packed));
 
+/* Bytes of a header that are looked at. */
+#define PLT_WLOG_HEADER_MAX	(64u << 10)
+
 /*
  * platter's recorder keeps issue order and time behind the entry. Bytes 32..39
  * stay zero, because xfstests' replay-log takes a non-zero byte there for a

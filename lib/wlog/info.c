@@ -13,7 +13,9 @@
 
 #include "base/error.h"
 #include "base/mem.h"
+#include "base/text.h"
 #include "core/core.h"
+#include "wlog/text.h"
 #include "wlog/wlog.h"
 
 #define EPOCH_TABLE (1u << 16)
@@ -103,13 +105,27 @@ static uint64_t median_epoch(struct pass *p)
 	return p->large[rank - seen];
 }
 
+/* The first entry says when the data is not what was written. */
+static void note_import(struct platter_log_summary *s,
+			const struct platter_log_entry *e)
+{
+	const size_t skip = strlen(PLT_WLOG_IMPORT_MARK);
+
+	if (e->mark_len > skip &&
+	    !memcmp(e->mark, PLT_WLOG_IMPORT_MARK, skip) &&
+	    plt_text_all_plain(e->mark, e->mark_len))
+		snprintf(s->imported, sizeof(s->imported), "%.*s",
+			 (int)(e->mark_len - skip), e->mark + skip);
+}
+
 static int count(struct pass *p, const struct platter_log_entry *e,
 		 struct platter_error *err)
 {
 	struct platter_log_summary *s = p->s;
 	int rc = 0;
 
-	s->entries++;
+	if (!s->entries++)
+		note_import(s, e);
 	s->recovered += e->recovered;
 	s->metadata += !!(e->flags & PLATTER_LOG_METADATA);
 	if (e->flags & PLATTER_LOG_MARK)
@@ -140,10 +156,14 @@ static void identify(struct pass *p)
 {
 	struct platter_log_summary *s = p->s;
 
-	if (p->ext) {
+	if (s->imported[0]) {
+		s->writer = PLATTER_LOG_WRITER_IMPORT;
+		s->writer_text = "platter log import (its mark is there): the data is made up";
+		s->flush_cover = "as the text has it: in the order of completion, a write before a flush need not be covered by it";
+	} else if (p->ext) {
 		s->writer = PLATTER_LOG_WRITER_PLATTER;
 		s->writer_text = "platter (issue order and time are recorded)";
-		s->flush_cover = "as issued: each write says whether a flush covers it";
+		s->flush_cover = "issue order: a flush covers every write logged before it";
 	} else if (s->clean_end || s->metadata || p->empty_fua || s->fuas ||
 		   s->marks) {
 		s->writer = PLATTER_LOG_WRITER_KERNEL;

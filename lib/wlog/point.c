@@ -325,3 +325,97 @@ int platter_log_point(struct platter_log *log, const char *text,
 		free(pt.names[i].name);
 	return rc;
 }
+
+/* ---- a point of a log that grows ---- */
+
+struct plt_wlog_watch {
+	struct point pt;
+	uint64_t met;		/* flushes or FUA writes */
+	uint64_t point;		/* UINT64_MAX = not known yet */
+};
+
+/* What lies before something that is not there yet cannot be waited for. */
+static int check_watched(struct plt_wlog_watch *w, struct platter_error *err)
+{
+	struct point *pt = &w->pt;
+	int64_t at;
+
+	if (pt->kind == 'n') {
+		if (pt->number > INT64_MAX ||
+		    __builtin_add_overflow((int64_t)pt->number, pt->shift,
+					   &at) || at < 0)
+			return bad_point(pt->text, err);
+		w->point = at;
+	} else if (pt->shift < 0 || (pt->kind == 'e' && pt->shift)) {
+		return plt_err_set(err, -EINVAL,
+				   "the point %s of a log that grows is known only when it has passed",
+				   pt->text);
+	}
+	return 0;
+}
+
+int plt_wlog_watch_new(struct plt_wlog_watch **out, const char *text,
+		       struct platter_error *err)
+{
+	struct plt_wlog_watch *w = plt_calloc(1, sizeof(*w), err);
+	int rc;
+
+	if (!w)
+		return -ENOMEM;
+	w->point = UINT64_MAX;
+	rc = parse(&w->pt, text, err);
+	if (!rc)
+		rc = check_watched(w, err);
+	if (rc) {
+		plt_wlog_watch_free(w);
+		return rc;
+	}
+	*out = w;
+	return 0;
+}
+
+void plt_wlog_watch_free(struct plt_wlog_watch *w)
+{
+	if (!w)
+		return;
+	for (size_t i = 0; i < w->pt.nr_names; i++)
+		free(w->pt.names[i].name);
+	free(w);
+}
+
+/* The longest name that some mark bears by now; a later one may be longer. */
+static void watch_mark(struct plt_wlog_watch *w,
+		       const struct platter_log_entry *e)
+{
+	meet_mark(&w->pt, e);
+	for (size_t i = 0; i < w->pt.nr_names; i++) {
+		const struct candidate *c = &w->pt.names[i];
+
+		if (c->shift >= 0 && c->met && c->met >= c->wanted) {
+			w->point = c->point + c->shift;
+			return;
+		}
+	}
+}
+
+void plt_wlog_watch_meet(struct plt_wlog_watch *w,
+			 const struct platter_log_entry *e)
+{
+	struct point *pt = &w->pt;
+
+	if (w->point != UINT64_MAX)
+		return;
+	if (pt->kind == 'm' && e->flags & PLATTER_LOG_MARK)
+		watch_mark(w, e);
+	if (pt->kind == 'f')
+		w->met += !!(e->flags & PLATTER_LOG_FLUSH);
+	if (pt->kind == 'u')
+		w->met += e->flags & PLATTER_LOG_FUA && e->nr_sectors;
+	if ((pt->kind == 'f' || pt->kind == 'u') && w->met == pt->number)
+		w->point = e->number + 1 + pt->shift;
+}
+
+bool plt_wlog_watch_reached(const struct plt_wlog_watch *w, uint64_t entries)
+{
+	return entries >= w->point;
+}

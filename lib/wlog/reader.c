@@ -155,6 +155,10 @@ int plt_wlog_decode(const struct platter_log *log, const uint8_t *hdr,
 			    "neither flags nor sectors");
 	if (check_extent(log, e, s))
 		return 1;
+	if (!(e->flags & PLATTER_LOG_MARK) && plt_wlog_has_ext(log, hdr)) {
+		e->issue = plt_le64(hdr + PLT_WLOG_EXT_OFFSET + 8);
+		e->time_ns = plt_le64(hdr + PLT_WLOG_EXT_OFFSET + 16);
+	}
 	if (e->flags & PLATTER_LOG_MARK) {
 		e->mark = (const char *)hdr +
 			  sizeof(struct plt_wlog_disk_entry);

@@ -105,6 +105,10 @@ size_t plt_wlog_header_bytes(const struct platter_log *log);
 /* True when a header sector carries platter's extension. */
 bool plt_wlog_has_ext(const struct platter_log *log, const uint8_t *hdr);
 
+/* ---- follow.c ---- */
+
+const char *plt_wlog_follow_path(const struct platter_log_follow *f);
+
 /* ---- open.c: believing, doubting and doing without the super block ---- */
 
 /* Set sector_size and super_*; -EINVAL when this is no write log. */
@@ -255,6 +259,20 @@ int plt_wlog_state_fill_maps(const struct plt_wlog_state *state,
 			     size_t *count, struct platter_error *err)
 	PLATTER_MUST_CHECK;
 
+/* ---- point.c: a point of a log that grows ---- */
+
+struct plt_wlog_watch;
+
+/* -EINVAL for what cannot be waited for: end-1, mark:NAME-1. */
+int plt_wlog_watch_new(struct plt_wlog_watch **out, const char *text,
+		       struct platter_error *err) PLATTER_MUST_CHECK;
+void plt_wlog_watch_free(struct plt_wlog_watch *w);	/* NULL is ok */
+/* Show it every entry, in order. */
+void plt_wlog_watch_meet(struct plt_wlog_watch *w,
+			 const struct platter_log_entry *e);
+/* Whether the point lies at or before the one behind `entries` entries. */
+bool plt_wlog_watch_reached(const struct plt_wlog_watch *w, uint64_t entries);
+
 /* ---- writer.c ---- */
 
 struct plt_wlog_writer {
@@ -273,14 +291,6 @@ int plt_wlog_writer_append(struct plt_wlog_writer *w, struct platter_log *log,
 			   uint64_t begin, uint64_t end, uint64_t entries,
 			   struct platter_progress *progress,
 			   struct platter_error *err) PLATTER_MUST_CHECK;
-/*
- * Append one entry: `len` bytes of data (NULL: zeros) written at `offset`, or
- * with PLATTER_LOG_DISCARD in `flags` that range discarded; both multiples of
- * the sector size, both 0 for a flush.
- */
-int plt_wlog_writer_entry(struct plt_wlog_writer *w, uint64_t offset,
-			  uint64_t len, uint64_t flags, const void *data,
-			  struct platter_error *err) PLATTER_MUST_CHECK;
 /* Write the super block, last, so that it never counts what is not there. */
 int plt_wlog_writer_finish(struct plt_wlog_writer *w, struct platter_error *err)
 	PLATTER_MUST_CHECK;

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Writing a log that the kernel's, QEMU's and xfstests' readers accept.
+ * Writing a log of another one's entries; recording is in append.c.
  *
- * Entries are appended one by one, or those of another log with the same
- * sector size are taken over as they are,
+ * Entries of a log with the same sector size are taken over as they are,
  * headers and data in one piece; runs of zeros stay holes, so a sparse log
  * stays sparse. The super block comes last: until then the file is a log
  * without one, whose entries can still be salvaged.
@@ -81,34 +80,6 @@ int plt_wlog_writer_append(struct plt_wlog_writer *w, struct platter_log *log,
 		return rc;
 	w->end += end - begin;
 	w->entries += entries;
-	return 0;
-}
-
-int plt_wlog_writer_entry(struct plt_wlog_writer *w, uint64_t offset,
-			  uint64_t len, uint64_t flags, const void *data,
-			  struct platter_error *err)
-{
-	const struct plt_wlog_disk_entry entry = {
-		.sector = htole64(offset / w->sector_size),
-		.nr_sectors = htole64(len / w->sector_size),
-		.flags = htole64(flags),
-	};
-	uint64_t behind = w->end + w->sector_size;
-	int rc;
-
-	if (!(flags & PLATTER_LOG_DISCARD))
-		behind += len;
-	rc = platter_image_resize(w->img, behind, err);
-	if (!rc)
-		rc = platter_image_pwrite(w->img, &entry, sizeof(entry),
-					  w->end, err);
-	if (!rc && data)
-		rc = platter_image_pwrite(w->img, data, len,
-					  w->end + w->sector_size, err);
-	if (rc)
-		return rc;
-	w->end = behind;
-	w->entries++;
 	return 0;
 }
 

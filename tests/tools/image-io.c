@@ -9,11 +9,13 @@
  *
  *	write [-P BYTE] OFFSET LENGTH	write a pattern (0xcd)
  *	write -c [-P BYTE] OFFSET LENGTH	compressed
+ *	write -f [-P BYTE] OFFSET LENGTH	durable when it returns (FUA)
  *	write -z [-u] OFFSET LENGTH	zeros, that may be unmapped
  *	write -s FILE OFFSET LENGTH	the bytes of a file, repeated
  *	read [-P BYTE] OFFSET LENGTH	and compare with a pattern
  *	discard OFFSET LENGTH
  *	flush | truncate SIZE | length | empty
+ *	mark TEXT | pause | resume | end	where writes are recorded
  *	size FILE			print how long another file is by now
  *	abort				end as a crash would, without closing
  *
@@ -44,7 +46,7 @@ struct io {
 
 /* What a command was given. */
 struct command {
-	bool compressed, zero, unmap, pattern;
+	bool compressed, durable, zero, unmap, pattern;
 	unsigned char byte;
 	const char *source;
 	uint64_t number[2];
@@ -72,10 +74,13 @@ static int parse_options(struct io *io, struct command *c, int argc,
 
 	c->byte = 0xcd;
 	optind = 0;
-	while ((opt = getopt(argc, argv, "cP:qs:uz")) != -1) {
+	while ((opt = getopt(argc, argv, "cfP:qs:uz")) != -1) {
 		switch (opt) {
 		case 'c':
 			c->compressed = true;
+			break;
+		case 'f':
+			c->durable = true;
 			break;
 		case 'P':
 			c->pattern = true;
@@ -141,6 +146,9 @@ static int write_step(struct io *io, const struct command *c,
 	if (c->compressed)
 		return platter_image_write_compressed(io->img, buf, len,
 						      offset, &io->err);
+	if (c->durable)
+		return platter_image_pwrite_fua(io->img, buf, len, offset,
+						&io->err);
 	return platter_image_pwrite(io->img, buf, len, offset, &io->err);
 }
 
@@ -201,6 +209,22 @@ static int do_read(struct io *io, const struct command *c)
 
 /* ---- commands ---- */
 
+/* 1: is none of these. */
+static int run_record(struct io *io, const char *name, const char *text)
+{
+	if (!strcmp(name, "mark"))
+		return platter_record_mark(&io->img, 1, text ? text : "",
+					   text ? strlen(text) : 0, NULL,
+					   &io->err);
+	if (!strcmp(name, "pause"))
+		return platter_record_pause(io->img, &io->err);
+	if (!strcmp(name, "resume"))
+		return platter_record_resume(io->img, &io->err);
+	if (!strcmp(name, "end"))
+		return platter_record_end(io->img, &io->err);
+	return 1;
+}
+
 static int run_words(struct io *io, int argc, char **argv)
 {
 	const char *name = argv[0];
@@ -209,6 +233,9 @@ static int run_words(struct io *io, int argc, char **argv)
 
 	if (!strcmp(name, "size"))
 		return print_size(io, argv[1]);
+	rc = run_record(io, name, argv[1]);
+	if (rc <= 0)
+		return rc;
 	rc = parse_options(io, &c, argc, argv);
 	if (rc)
 		return rc;

@@ -246,7 +246,7 @@ int plt_qcow2_alloc_run(struct plt_qcow2 *s, uint64_t min, uint64_t want,
 	if (rc < 0)
 		return rc;
 	while (s->allocating)
-		pthread_cond_wait(&s->claims_changed, &s->lock);
+		pthread_cond_wait(&s->allocated, &s->lock);
 	s->allocating = true;
 	f.guess = s->free_guess;
 	s->free_guess = UINT64_MAX;
@@ -260,7 +260,7 @@ int plt_qcow2_alloc_run(struct plt_qcow2 *s, uint64_t min, uint64_t want,
 	if (rc < 0)
 		s->free_guess = PLT_MIN(s->free_guess, f.guess);
 	s->allocating = false;
-	pthread_cond_broadcast(&s->claims_changed);
+	pthread_cond_broadcast(&s->allocated);
 	return rc;
 }
 

@@ -108,19 +108,6 @@ bool plt_qcow2_limbo_empty(const struct plt_qcow2 *s);
 int plt_qcow2_limbo_process(struct plt_qcow2 *s, struct platter_error *err)
 	PLATTER_MUST_CHECK;
 
-/* ---- range.c ---- */
-
-/* On the stack of the thread that has it. */
-struct plt_qcow2_claim {
-	struct plt_qcow2_claim *next;
-	bool table;		/* numbers are of L1 entries, not guest bytes */
-	uint64_t start, end;
-};
-
-void plt_qcow2_claim(struct plt_qcow2 *s, struct plt_qcow2_claim *claim,
-		     bool table, uint64_t start, uint64_t end);
-void plt_qcow2_unclaim(struct plt_qcow2 *s, struct plt_qcow2_claim *claim);
-
 /* ---- l2.c ---- */
 
 /*

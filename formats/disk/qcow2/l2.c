@@ -79,18 +79,18 @@ static int store(struct plt_qcow2 *s, uint64_t i, uint64_t old,
 /* Give the L1 entry a table of its own, unless somebody else just has. */
 static int own_table(struct plt_qcow2 *s, uint64_t i, struct platter_error *err)
 {
-	struct plt_qcow2_claim claim;
+	struct plt_claim claim;
 	uint64_t entry;
 	int rc = 0;
 
-	plt_qcow2_claim(s, &claim, true, i, i + 1);
+	plt_claim_take(&s->tables, &claim, i, i + 1, &s->lock);
 	entry = plt_qcow2_l1_get(s, i);
 	if (!(entry & QCOW2_COPIED)) {
 		rc = check_table(s, i, entry & QCOW2_OFFSET_MASK, err);
 		if (rc == 0)
 			rc = store(s, i, entry & QCOW2_OFFSET_MASK, err);
 	}
-	plt_qcow2_unclaim(s, &claim);
+	plt_claim_drop(&s->tables, &claim);
 	return plt_err_prefix(err, rc, "making an L2 table");
 }
 

@@ -315,7 +315,9 @@ static void free_state(struct plt_qcow2 *s)
 	free(s->reftable);
 	free(s->reftable_dirty);
 	plt_qcow2_header_free(&s->h);
-	pthread_cond_destroy(&s->claims_changed);
+	pthread_cond_destroy(&s->allocated);
+	plt_claims_destroy(&s->tables);
+	plt_claims_destroy(&s->claims);
 	pthread_mutex_destroy(&s->writeback);
 	pthread_mutex_destroy(&s->lock);
 }
@@ -398,7 +400,9 @@ static int qcow2_open(struct platter_image *img, struct platter_options *opts,
 	s->file = platter_image_child(img, "file");
 	pthread_mutex_init(&s->lock, NULL);
 	pthread_mutex_init(&s->writeback, NULL);
-	pthread_cond_init(&s->claims_changed, NULL);
+	plt_claims_init(&s->claims);
+	plt_claims_init(&s->tables);
+	pthread_cond_init(&s->allocated, NULL);
 	rc = open_image(s, opts, err);
 	if (rc < 0)
 		free_state(s);

@@ -18,8 +18,9 @@
  *
  * Threads: any number may read and write. `lock` guards everything below that
  * is not constant after open; it is not held while guest data is moved. A range
- * of guest clusters whose allocation is being changed is claimed (range.c), so
- * that two writers do not both allocate it. What changes the image as a whole
+ * of guest clusters whose allocation is being changed is claimed, and so is an
+ * L2 table that is being made: a writer that allocates lets go of `lock` while
+ * it moves the data, and others wait and look anew afterwards. What changes the image as a whole
  * (snapshots, resize, amend, check -r) runs alone: the core sees to that.
  */
 #ifndef PLT_QCOW2_H
@@ -32,6 +33,7 @@
 
 #include <platter/sys/driver.h>
 
+#include "base/claims.h"
 #include "disk/qcow2/format.h"
 
 /* ---- header.c ---- */
@@ -111,7 +113,6 @@ int plt_qcow2_corrupt(struct plt_qcow2 *s, struct platter_error *err,
 
 struct plt_qcow2_cache;		/* cache.c */
 struct plt_qcow2_limbo;		/* limbo.c */
-struct plt_qcow2_claim;		/* range.c */
 struct plt_qcow2_bitmaps;	/* bitmap.c */
 struct plt_qcow2_snapshots;	/* snapshot.c */
 struct plt_qcow2_inflated;	/* compress.c */
@@ -151,9 +152,10 @@ struct plt_qcow2 {
 	uint8_t *reftable_dirty;	/* a flag for each 512 bytes of it */
 	struct plt_qcow2_cache *cache;	/* L2 and refcount blocks, in slices */
 	struct plt_qcow2_limbo *limbo;
-	struct plt_qcow2_claim *claims;
-	pthread_cond_t claims_changed;
+	struct plt_claims claims;	/* guest bytes, whole clusters */
+	struct plt_claims tables;	/* numbers of L1 entries */
 	bool allocating;		/* a thread is choosing clusters */
+	pthread_cond_t allocated;	/* ... no longer */
 	/* Bytes of the file that were ever in use: beyond, it is all zeros. */
 	uint64_t used_end;
 	uint64_t file_size;		/* as it was when we looked last */

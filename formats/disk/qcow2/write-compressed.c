@@ -97,12 +97,12 @@ static int take_bytes(struct plt_qcow2 *s, uint64_t len, uint64_t *host,
 static int take_in_turn(struct plt_qcow2 *s, uint64_t len, uint64_t *host,
 			struct platter_error *err)
 {
-	struct plt_qcow2_claim turn;
+	struct plt_claim turn;
 	int rc;
 
-	plt_qcow2_claim(s, &turn, true, PACKING, PACKING + 1);
+	plt_claim_take(&s->tables, &turn, PACKING, PACKING + 1, &s->lock);
 	rc = take_bytes(s, len, host, err);
-	plt_qcow2_unclaim(s, &turn);
+	plt_claim_drop(&s->tables, &turn);
 	return rc;
 }
 
@@ -153,7 +153,7 @@ int plt_qcow2_write_compressed(struct platter_image *img, const void *data,
 			       struct platter_error *err)
 {
 	struct plt_qcow2 *s = platter_image_state(img);
-	struct plt_qcow2_claim claim;
+	struct plt_claim claim;
 	int rc;
 
 	if (s->data_file)
@@ -166,8 +166,9 @@ int plt_qcow2_write_compressed(struct platter_image *img, const void *data,
 				   "cluster of %" PRIu32 " at a multiple of it",
 				   len, offset, s->cluster_size);
 	PLT_LOCK_SCOPE(&s->lock);
-	plt_qcow2_claim(s, &claim, false, offset, offset + s->cluster_size);
+	plt_claim_take(&s->claims, &claim, offset, offset + s->cluster_size,
+		       &s->lock);
 	rc = store_claimed(s, data, len, offset, err);
-	plt_qcow2_unclaim(s, &claim);
+	plt_claim_drop(&s->claims, &claim);
 	return rc;
 }

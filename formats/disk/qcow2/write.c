@@ -476,15 +476,15 @@ int plt_qcow2_write(struct platter_image *img, const void *buf, size_t len,
 {
 	struct plt_qcow2 *s = platter_image_state(img);
 	uint64_t n = plt_qcow2_l2_clip(s, offset, len);
-	struct plt_qcow2_claim claim;
+	struct plt_claim claim;
 	int rc;
 
 	PLT_LOCK_SCOPE(&s->lock);
-	plt_qcow2_claim(s, &claim, false,
-			plt_align_down(offset, s->cluster_size),
-			plt_align_up(offset + n, s->cluster_size));
+	plt_claim_take(&s->claims, &claim,
+		       plt_align_down(offset, s->cluster_size),
+		       plt_align_up(offset + n, s->cluster_size), &s->lock);
 	rc = write_claimed(s, buf, &n, offset, err);
-	plt_qcow2_unclaim(s, &claim);
+	plt_claim_drop(&s->claims, &claim);
 	*done = n;
 	return rc;
 }

@@ -150,19 +150,20 @@ int plt_qcow2_clear(struct plt_qcow2 *s, enum plt_qcow2_clear how,
 		    uint64_t guest, uint64_t len, struct platter_error *err)
 {
 	bool discard = s->data_file && !s->data_raw && how != QCOW2_CLEAR_ZERO;
-	struct plt_qcow2_claim claim;
+	struct plt_claim claim;
 	int rc = 0;
 
 	PLT_LOCK_SCOPE(&s->lock);
 	while (rc == 0 && len) {
 		uint64_t n = plt_qcow2_l2_clip(s, guest, len);
 
-		plt_qcow2_claim(s, &claim, false, guest,
-				plt_align_up(guest + n, s->cluster_size));
+		plt_claim_take(&s->claims, &claim, guest,
+			       plt_align_up(guest + n, s->cluster_size),
+			       &s->lock);
 		rc = clear_slice(s, how, guest, &n, err);
 		if (rc == 0 && discard)
 			discard_data_file(s, guest, n);
-		plt_qcow2_unclaim(s, &claim);
+		plt_claim_drop(&s->claims, &claim);
 		guest += n;
 		len -= n;
 	}
@@ -210,13 +211,14 @@ static int zero_subs(struct plt_qcow2 *s, uint64_t guest, uint64_t len,
 		     bool only_empty, struct platter_error *err)
 {
 	uint64_t start = plt_align_down(guest, s->cluster_size);
-	struct plt_qcow2_claim claim;
+	struct plt_claim claim;
 	int rc;
 
 	PLT_LOCK_SCOPE(&s->lock);
-	plt_qcow2_claim(s, &claim, false, start, start + s->cluster_size);
+	plt_claim_take(&s->claims, &claim, start, start + s->cluster_size,
+		       &s->lock);
 	rc = zero_subs_claimed(s, guest, len, only_empty, err);
-	plt_qcow2_unclaim(s, &claim);
+	plt_claim_drop(&s->claims, &claim);
 	return rc;
 }
 

@@ -161,6 +161,11 @@ int platter_image_write_compressed(struct platter_image *img, const void *buf,
 	PLATTER_MUST_CHECK;
 
 #define PLATTER_ZERO_UNMAP	(1u << 0)	/* may punch a hole */
+/*
+ * Only where it costs less than writing zeros (but for the edges); else
+ * -ENOTSUP, and what the range holds is any mixture of before and zeros.
+ */
+#define PLATTER_ZERO_FAST	(1u << 1)
 /* Make the range read as zeros. */
 int platter_image_zero(struct platter_image *img, uint64_t offset,
 		       uint64_t len, unsigned int flags,

@@ -21,6 +21,7 @@ extern "C" {
 #endif
 
 struct platter_log;
+struct platter_log_follow;
 struct platter_progress;
 
 struct platter_convert_options {
@@ -298,7 +299,8 @@ struct platter_replay_options {
 };
 
 struct platter_replay_result {
-	uint64_t entries;	/* entries between the two points */
+	uint64_t from, to;	/* the two points */
+	uint64_t entries;	/* entries between them */
 	uint64_t written;	/* bytes of data written to the target */
 	uint64_t zeroed;	/* bytes of discards, and of data left a hole */
 	uint64_t flushes;	/* issued, in order only */
@@ -317,6 +319,25 @@ int platter_replay(struct platter_context *ctx, struct platter_log *log,
 		   const struct platter_replay_options *opts,
 		   struct platter_replay_result *result,
 		   struct platter_error *err) PLATTER_MUST_CHECK;
+
+/*
+ * Keep a target a step behind a log that grows, until the end of `f`, which
+ * has the points; those in `opts` are not looked at, nor is in_order, which is
+ * what this does: entry by entry, in the order of the log, by one thread. So
+ * the target is the device at a point of the log at any moment, but for the
+ * part of one entry; killed, it is that in the page cache. A logged flush is
+ * one of the target, as its cache mode has it.
+ *
+ * The target is opened, or made from the base, before the log is waited for,
+ * and is there under its name from then on: a regular file grows as the log
+ * asks, a block device that is too small is an error when the log reaches
+ * beyond it. Cancelled, it is flushed and stays at the point it is at.
+ */
+int platter_replay_follow(struct platter_context *ctx,
+			  struct platter_log_follow *f,
+			  const struct platter_replay_options *opts,
+			  struct platter_replay_result *result,
+			  struct platter_error *err) PLATTER_MUST_CHECK;
 
 #ifdef __cplusplus
 }

@@ -20,6 +20,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include <platter/error.h>
 #include <platter/image.h>
@@ -30,6 +31,7 @@ extern "C" {
 
 struct platter_log;
 struct platter_log_cursor;
+struct platter_printer;
 struct platter_progress;
 
 /* Entry flags; source: Linux drivers/md/dm-log-writes.c. */
@@ -65,6 +67,13 @@ struct platter_log_entry {
 	uint64_t nr_sectors;
 	uint64_t flags;		/* PLATTER_LOG_* */
 	uint64_t data_len;	/* as stored */
+	/*
+	 * What platter's recorder keeps behind the header of what is no mark;
+	 * 0 = unknown. A recorder that numbers or times from 0 would lose its
+	 * first, so it begins with 1.
+	 */
+	uint64_t issue;		/* number of the request when it was issued */
+	uint64_t time_ns;	/* monotonic clock at completion */
 	bool recovered;		/* beyond the super block's count */
 	const char *mark;	/* MARK text, valid until the next call */
 	size_t mark_len;	/* bytes; the text may hold any byte */
@@ -83,11 +92,88 @@ int platter_log_next(struct platter_log_cursor *cursor,
 		     struct platter_error *err) PLATTER_MUST_CHECK;
 void platter_log_cursor_free(struct platter_log_cursor *cursor);
 
+/* "FLUSH|FUA", "" for none; unknown bits in hex. Returns `buf`. */
+#define PLATTER_LOG_FLAGS_TEXT_MAX 64
+char *platter_log_flags_text(char buf[PLATTER_LOG_FLAGS_TEXT_MAX],
+			     uint64_t flags);
+/* The names in any case, with '|' or ',' between them. */
+int platter_log_flags_parse(uint64_t *flags, const char *text,
+			    struct platter_error *err) PLATTER_MUST_CHECK;
+/*
+ * All there is to say of an entry, as a row: entry, log-offset, offset, length
+ * (bytes), sector, sectors, flags, and where known issue, time-ns, recovered
+ * and mark.
+ */
+void platter_log_entry_print(struct platter_printer *out,
+			     const struct platter_log_entry *e);
+
+/*
+ * ---- Following a log that is being written ----
+ *
+ *	new, while (wait() == 0) while (next() == 0) ..., free
+ *
+ * Each entry comes once it is certain. One the super block counts is; in a
+ * regular file one beyond the count is, too, when header and data lie wholly
+ * within the file and it is platter's, a mark, or nobody writes any more: QEMU
+ * may have written the end of a file before what lies in front of it.
+ *
+ * The log is shared: following takes no lock. A recorder holds an image lock
+ * (platter and QEMU do), and when nobody does and nothing more is certain,
+ * the end is reached. So it is, whoever holds the lock, when the mark
+ * "dm-log-writes-end" comes while the log is followed.
+ */
+struct platter_log_follow;
+
+struct platter_log_follow_options {
+	uint32_t sector_size;	/* as in platter_log_options */
+	const char *from;	/* point to start at; NULL = 0 */
+	const char *until;	/* point to end at; NULL = none */
+	bool wait;		/* for a recorder that has not begun */
+	/* Nothing new for so long is an error, -ETIMEDOUT; 0 = wait on. */
+	unsigned int timeout_ms;
+	struct platter_progress *progress;	/* or NULL */
+};
+
+enum platter_log_follow_end {
+	PLATTER_LOG_FOLLOWING,		/* not at the end */
+	PLATTER_LOG_FOLLOW_END_MARK,	/* the recorder closed the log */
+	PLATTER_LOG_FOLLOW_GONE,	/* nobody writes to it any more */
+	PLATTER_LOG_FOLLOW_UNTIL,	/* the point `until` */
+};
+
+/*
+ * `path` is a regular file or block device. `until` and `from` may be points
+ * that are still to come, but none that count back from one ("mark:a-1").
+ * `opts` may be NULL.
+ */
+int platter_log_follow_new(struct platter_log_follow **out,
+			   struct platter_context *ctx, const char *path,
+			   const struct platter_log_follow_options *opts,
+			   struct platter_error *err) PLATTER_MUST_CHECK;
+/*
+ * Wait for entries: 0 = there are some, 1 = the end. -ESTALE: the log shrank
+ * or another was begun in the same file; -ENOENT: it ended before a point.
+ */
+int platter_log_follow_wait(struct platter_log_follow *f,
+			    struct platter_error *err) PLATTER_MUST_CHECK;
+/* The next entry: 0 = *entry filled, 1 = none at present. Never waits. */
+int platter_log_follow_next(struct platter_log_follow *f,
+			    struct platter_log_entry *entry,
+			    struct platter_error *err) PLATTER_MUST_CHECK;
+/* Which end, once wait() has returned 1; *reason is a static sentence. */
+enum platter_log_follow_end
+platter_log_follow_ended(const struct platter_log_follow *f,
+			 const char **reason);
+/* The log; NULL until wait() has returned 0 or 1. It grows between calls. */
+struct platter_log *platter_log_follow_log(const struct platter_log_follow *f);
+void platter_log_follow_free(struct platter_log_follow *f);	/* NULL is ok */
+
 enum platter_log_writer {
 	PLATTER_LOG_WRITER_UNKNOWN,
 	PLATTER_LOG_WRITER_KERNEL,	/* Linux dm-log-writes */
 	PLATTER_LOG_WRITER_QEMU,	/* QEMU blklogwrites */
 	PLATTER_LOG_WRITER_PLATTER,	/* header extension present */
+	PLATTER_LOG_WRITER_IMPORT,	/* platter_log_import() */
 };
 
 enum platter_log_severity {
@@ -121,6 +207,7 @@ struct platter_log_summary {
 	enum platter_log_writer writer;
 	const char *writer_text;	/* and what gave it away; static */
 	const char *flush_cover;	/* the rule, in a sentence; static */
+	char imported[128];	/* of IMPORT: "fio data=zero"; else "" */
 	bool clean_end;		/* closed by the kernel's end mark */
 	const struct platter_log_problem *problems;
 	size_t nr_problems;
@@ -231,6 +318,79 @@ int platter_log_blame(struct platter_log *log, uint64_t offset,
 		      uint64_t length, uint64_t to,
 		      struct platter_log_version_visitor *visitor,
 		      struct platter_error *err) PLATTER_MUST_CHECK;
+
+/*
+ * ---- Logs as text, and text as logs ----
+ *
+ * JSONL and TSV have all there is but the data. BLKPARSE is what blkparse
+ * prints by default: a Q and a C event for each entry, marks as messages; it
+ * has no place for an empty entry that neither flushes nor is FUA. FIO and
+ * FIO3 are fio's iolog, version 2 and 3, which knows neither FUA nor marks: a
+ * FUA write is a write and a datasync, marks are left out. NBDKIT, to read
+ * only, is what nbdkit's log filter writes.
+ */
+enum platter_log_text {
+	PLATTER_LOG_TEXT_BLKPARSE,
+	PLATTER_LOG_TEXT_FIO,
+	PLATTER_LOG_TEXT_FIO3,
+	PLATTER_LOG_TEXT_TSV,
+	PLATTER_LOG_TEXT_JSONL,
+	PLATTER_LOG_TEXT_NBDKIT,
+};
+
+struct platter_log_export_options {
+	enum platter_log_text format;
+	uint64_t from, to;	/* points */
+	/* Of the disk: a file for fio ("disk"), MAJOR,MINOR ("0,0"). */
+	const char *device;
+	bool force;		/* replace a file that exists */
+	struct platter_progress *progress;	/* or NULL */
+};
+
+/*
+ * Write the entries to the new file `path`, or to `stream` when it is NULL.
+ * Times are those recorded, counted from the first; where there are none the
+ * number of the entry is its time: seconds in blkparse, microseconds in fio.
+ */
+int platter_log_export(struct platter_log *log, const char *path, FILE *stream,
+		       const struct platter_log_export_options *opts,
+		       struct platter_error *err) PLATTER_MUST_CHECK;
+
+enum platter_log_import_data {
+	PLATTER_LOG_IMPORT_ZERO,	/* zeros, as holes */
+	PLATTER_LOG_IMPORT_PATTERN,	/* lines with entry, sector and seed */
+	PLATTER_LOG_IMPORT_SOURCE,	/* the bytes an image has there now */
+};
+
+struct platter_log_import_options {
+	enum platter_log_text format;	/* not TSV; FIO reads either version */
+	enum platter_log_import_data data;
+	uint64_t seed;			/* of the pattern */
+	const char *source;		/* image, for SOURCE */
+	const char *source_format;	/* NULL = probe */
+	const char *device;	/* take only this one; NULL: there is but one */
+	uint32_t sector_size;	/* of the new log; 0 = 512 */
+	bool force;		/* replace a file that exists */
+	struct platter_progress *progress;	/* or NULL */
+};
+
+struct platter_log_import_result {
+	uint64_t lines;		/* of the text */
+	uint64_t entries;	/* of the new log, with the first mark */
+	uint64_t bytes;		/* size of the new log */
+	uint64_t unfinished;	/* requests without an end: left out */
+};
+
+/*
+ * Make the log `path` of the requests in the text file `text`. None of these
+ * texts has the data, so it is made up, and the log's first entry is a mark
+ * that says so. A line that is wrong is -EINVAL with its number.
+ */
+int platter_log_import(struct platter_context *ctx, const char *text,
+		       const char *path,
+		       const struct platter_log_import_options *opts,
+		       struct platter_log_import_result *result,
+		       struct platter_error *err) PLATTER_MUST_CHECK;
 
 #define PLATTER_LOG_STAT_BUCKETS 64
 #define PLATTER_LOG_STAT_HOT 32

@@ -48,6 +48,9 @@ int platter_printer_new(struct platter_printer **out,
 int platter_printer_close(struct platter_printer *p, struct platter_error *err)
 	PLATTER_MUST_CHECK;
 
+/* Hand on what has been printed; an error is kept for the close. */
+void platter_printer_flush(struct platter_printer *p);
+
 enum platter_output platter_printer_kind(const struct platter_printer *p);
 
 /*

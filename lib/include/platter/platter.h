@@ -16,5 +16,6 @@
 #include <platter/job.h>
 #include <platter/log.h>
 #include <platter/out.h>
+#include <platter/record.h>
 
 #endif

@@ -19,6 +19,7 @@
 struct platter_driver;
 struct platter_options;
 struct platter_printer;
+struct platter_record_stats;
 
 /* ---- options: the key=value tree a node is opened or created with ---- */
 
@@ -38,6 +39,11 @@ int platter_options_bool(struct platter_options *opts, const char *key,
 /* The driver's state_size bytes, zeroed before open. */
 void *platter_image_state(const struct platter_image *img);
 struct platter_context *platter_image_context(const struct platter_image *img);
+/*
+ * Number a request as it is issued, from 1: one order for all the nodes of a
+ * context. Never the same twice.
+ */
+uint64_t platter_context_next_issue(struct platter_context *ctx);
 unsigned int platter_image_flags(const struct platter_image *img);
 enum platter_cache platter_image_cache(const struct platter_image *img);
 /* Set by open and after a resize. */
@@ -153,6 +159,8 @@ struct platter_io_ops {
 	int (*pwrite_fua)(struct platter_image *img, const void *buf,
 			  size_t len, uint64_t offset,
 			  struct platter_error *err);
+	/* pwrite makes the file longer where it ends too early. */
+	bool pwrite_grows;
 	/* -ENOTSUP without a message: the core writes zeros instead. */
 	int (*zero)(struct platter_image *img, uint64_t offset, uint64_t len,
 		    unsigned int flags, struct platter_error *err);
@@ -164,7 +172,8 @@ struct platter_io_ops {
 		      struct platter_error *err);
 	/*
 	 * One extent at `offset`: DATA or ZERO, at most `len` long, cut at
-	 * the next change. NULL = all data.
+	 * the next change. NULL = all data, and of a filter what its child
+	 * says; so is -ENOTSUP of a filter, without a message.
 	 */
 	int (*extent)(struct platter_image *img, uint64_t offset, uint64_t len,
 		      struct platter_extent *extent,
@@ -184,6 +193,20 @@ struct platter_io_ops {
 			  struct platter_error *err);
 	/* See platter_image_lock(); NULL: there is no such lock. */
 	int (*lock)(struct platter_image *img, struct platter_error *err);
+};
+
+/* Of a filter that logs what is written through it: <platter/record.h>. */
+struct platter_record_ops {
+	/* `issue` from platter_context_next_issue(); *entry its number. */
+	int (*mark)(struct platter_image *img, const char *text, size_t len,
+		    uint64_t issue, uint64_t *entry,
+		    struct platter_error *err);
+	int (*pause)(struct platter_image *img, struct platter_error *err);
+	int (*resume)(struct platter_image *img, struct platter_error *err);
+	int (*end)(struct platter_image *img, struct platter_error *err);
+	int (*stats)(struct platter_image *img,
+		     struct platter_record_stats *out,
+		     struct platter_error *err);
 };
 
 struct platter_format_ops {
@@ -363,6 +386,7 @@ struct platter_driver {
 		      struct platter_options *opts, struct platter_error *err);
 	const struct platter_io_ops *io;	/* protocols and filters */
 	const struct platter_format_ops *format;	/* formats */
+	const struct platter_record_ops *record;	/* filters */
 };
 
 /* A context with a driver table of one's own, tried in that order. */
