@@ -62,7 +62,8 @@ struct cmd_verb {
 	/*
 	 * Options and help. The words of args_doc are the names the verb
 	 * takes, those in [] may be left out, one with ... may come again:
-	 * "LOG TARGET", "FILE [OUT]", "SOURCE... TARGET".
+	 * "LOG TARGET", "FILE [OUT]", "SOURCE... TARGET". Those behind a "--"
+	 * are for the verb itself to count.
 	 * What a metavariable is called decides how it is completed; see
 	 * complete.c.
 	 */
@@ -323,11 +324,12 @@ error_t cmd_parse_range(const struct argp_state *state, const char *option,
 
 /* ---- what the verbs on logs share (log.c) ---- */
 
-/* "FLUSH|FUA", "" for none; unknown bits in hex. Returns `buf`. */
-#define CMD_LOG_FLAGS_MAX 64
-char *cmd_log_flags_text(char buf[CMD_LOG_FLAGS_MAX], uint64_t flags);
 error_t cmd_parse_log_flags(const struct argp_state *state, const char *arg,
 			    uint64_t *out);
+/* log-entry.c: an entry as a line, or as a row for programs. */
+void cmd_log_entry_heading(struct platter_printer *out);
+void cmd_log_entry_print(struct platter_printer *out,
+			 const struct platter_log_entry *e);
 /* As a list of rows under `key`; people get a line each. */
 void cmd_log_problems(struct platter_printer *out, const char *key,
 		      const struct platter_log_summary *summary);

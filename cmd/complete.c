@@ -16,7 +16,7 @@
  *	POINT		points of the log on the line, with its marks
  *	FLAGS		flags of entries, separated by commas
  *	SNAPSHOT	names of snapshots in the image on the line
- *	FILE... IMAGE LOG SOURCE TARGET OUT	file names
+ *	FILE... IMAGE LOG SOURCE TARGET OUT SOCKET COMMAND	file names
  *
  * Nothing is ever printed to standard error: it would end up in the prompt.
  */
@@ -157,7 +157,8 @@ static void offer_metavar(const struct completion *c, const char *prefix,
 		"human", "json", "xml", "hashdeep", "dfxml", NULL,
 	};
 	static const char *const files[] = {
-		"IMAGE", "LOG", "SOURCE", "TARGET", "OUT", NULL,
+		"IMAGE", "LOG", "SOURCE", "TARGET", "OUT", "SOCKET", "COMMAND",
+		NULL,
 	};
 	static const char *const operands[] = {
 		"if=", "of=", "bs=", "count=", "skip=", "seek=",

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# The command: public headers only.
+# The command: public headers, and what serve offers.
 
 bin_PROGRAMS += %D%/platter
 
-%C%_platter_CPPFLAGS = $(public_CPPFLAGS)
-%C%_platter_LDADD = lib/libplatter.la
+%C%_platter_CPPFLAGS = $(public_CPPFLAGS) -I$(top_srcdir)
+%C%_platter_LDADD = serve/libserve.la lib/libplatter.la
 %C%_platter_SOURCES = \
 	%D%/amend.c \
 	%D%/bench.c \
@@ -26,16 +26,28 @@ bin_PROGRAMS += %D%/platter
 	%D%/log-blame.c \
 	%D%/log-check.c \
 	%D%/log-cut.c \
+	%D%/log-entry.c \
+	%D%/log-export.c \
+	%D%/log-follow.c \
+	%D%/log-import.c \
 	%D%/log-index.c \
 	%D%/log-info.c \
 	%D%/log-list.c \
 	%D%/log-marks.c \
+	%D%/log-record-command.c \
+	%D%/log-record-disks.c \
+	%D%/log-record-report.c \
+	%D%/log-record-serve.c \
+	%D%/log-record.c \
+	%D%/log-record.h \
 	%D%/log-repair.c \
+	%D%/log-session.c \
 	%D%/log-stat.c \
 	%D%/log.c \
 	%D%/main.c \
 	%D%/map.c \
 	%D%/measure.c \
+	%D%/mount.c \
 	%D%/options.c \
 	%D%/parse.c \
 	%D%/personality.c \
@@ -43,6 +55,10 @@ bin_PROGRAMS += %D%/platter
 	%D%/replay.c \
 	%D%/resize.c \
 	%D%/scan.c \
+	%D%/serve-run.c \
+	%D%/serve.c \
+	%D%/served.c \
+	%D%/served.h \
 	%D%/snapshot-rows.c \
 	%D%/snapshot-rows.h \
 	%D%/snapshot.c \

@@ -97,10 +97,10 @@ static int visit(struct platter_log_version_visitor *self,
 		 struct platter_error *err)
 {
 	struct printing *p = (struct printing *)self;
-	char flags[CMD_LOG_FLAGS_MAX];
+	char flags[PLATTER_LOG_FLAGS_TEXT_MAX];
 
 	(void)err;
-	cmd_log_flags_text(flags, version->entry.flags);
+	platter_log_flags_text(flags, version->entry.flags);
 	if (platter_printer_kind(p->out) == PLATTER_OUTPUT_HUMAN)
 		print_line(p->out, version, flags);
 	else

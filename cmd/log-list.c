@@ -88,52 +88,6 @@ static bool is_wanted(const struct list_options *o,
 	       t->offset < e->start + e->length;
 }
 
-static void print_line(struct platter_printer *out,
-		       const struct platter_log_entry *e, const char *flags)
-{
-	char *mark = e->mark ? platter_bytes_escape(e->mark, e->mark_len) :
-			       NULL;
-	char length[24] = "-";
-
-	if (e->length)
-		snprintf(length, sizeof(length), "%" PRIu64, e->length);
-	platter_out_text(out, "%8" PRIu64 "  %14" PRIu64 "  %16" PRIu64
-			 "  %12s  %s%s%s%s\n", e->number, e->offset, e->start,
-			 length, flags[0] ? flags : "-", mark ? "  " : "",
-			 mark ? mark : "", e->recovered ? "  (recovered)" : "");
-	free(mark);
-}
-
-static void print_row(struct platter_printer *out,
-		      const struct platter_log_entry *e, const char *flags)
-{
-	platter_out_row(out, "entry");
-	platter_out_u64(out, "entry", e->number);
-	platter_out_u64(out, "log-offset", e->offset);
-	platter_out_u64(out, "offset", e->start);
-	platter_out_u64(out, "length", e->length);
-	platter_out_u64(out, "sector", e->sector);
-	platter_out_u64(out, "sectors", e->nr_sectors);
-	platter_out_string(out, "flags", flags);
-	if (e->recovered)
-		platter_out_bool(out, "recovered", true);
-	if (e->mark)
-		platter_out_bytes(out, "mark", e->mark, e->mark_len);
-	platter_out_end(out);
-}
-
-static void print_entry(struct platter_printer *out,
-			const struct platter_log_entry *e)
-{
-	char flags[CMD_LOG_FLAGS_MAX];
-
-	cmd_log_flags_text(flags, e->flags);
-	if (platter_printer_kind(out) == PLATTER_OUTPUT_HUMAN)
-		print_line(out, e, flags);
-	else
-		print_row(out, e, flags);
-}
-
 static int list(struct platter_printer *out, const struct list_options *o,
 		struct platter_log *log, uint64_t from, uint64_t to,
 		struct platter_error *err)
@@ -145,15 +99,14 @@ static int list(struct platter_printer *out, const struct list_options *o,
 	rc = platter_log_cursor_new(&cursor, log, from, err);
 	if (rc)
 		return rc;
-	platter_out_text(out, "%8s  %14s  %16s  %12s  %s\n", "ENTRY",
-			 "LOG OFFSET", "OFFSET", "LENGTH", "FLAGS");
+	cmd_log_entry_heading(out);
 	platter_out_list(out, NULL);
 	for (uint64_t next = from; next < to; next++) {
 		rc = platter_log_next(cursor, &e, err);
 		if (rc)
 			break;
 		if (is_wanted(o, &e))
-			print_entry(out, &e);
+			cmd_log_entry_print(out, &e);
 	}
 	platter_out_end(out);
 	return rc < 0 ? rc : 0;

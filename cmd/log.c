@@ -4,52 +4,16 @@
 
 #include "verbs.h"
 
-static const struct {
-	uint64_t flag;
-	const char *name;
-} flag_names[] = {
-	{ PLATTER_LOG_FLUSH, "FLUSH" },
-	{ PLATTER_LOG_FUA, "FUA" },
-	{ PLATTER_LOG_DISCARD, "DISCARD" },
-	{ PLATTER_LOG_MARK, "MARK" },
-	{ PLATTER_LOG_METADATA, "METADATA" },
-};
-
-char *cmd_log_flags_text(char buf[CMD_LOG_FLAGS_MAX], uint64_t flags)
-{
-	char *p = buf;
-
-	*p = 0;
-	for (size_t i = 0; i < CMD_ARRAY_SIZE(flag_names); i++)
-		if (flags & flag_names[i].flag)
-			p += sprintf(p, "%s%s", p == buf ? "" : "|",
-				     flag_names[i].name);
-	flags &= ~(uint64_t)PLATTER_LOG_FLAGS;
-	if (flags)
-		sprintf(p, "%s0x%" PRIx64, p == buf ? "" : "|", flags);
-	return buf;
-}
-
 error_t cmd_parse_log_flags(const struct argp_state *state, const char *arg,
 			    uint64_t *out)
 {
-	for (const char *p = arg;; p++) {
-		size_t len = strcspn(p, ",|");
-		size_t i = 0;
+	struct platter_error e = PLATTER_ERROR_INIT;
+	uint64_t flags;
 
-		while (i < CMD_ARRAY_SIZE(flag_names) &&
-		       (strlen(flag_names[i].name) != len ||
-			strncasecmp(flag_names[i].name, p, len)))
-			i++;
-		if (i == CMD_ARRAY_SIZE(flag_names))
-			return cmd_usage(state, "flag '%.*s' is none of FLUSH, "
-					 "FUA, DISCARD, MARK, METADATA",
-					 (int)len, p);
-		*out |= flag_names[i].flag;
-		p += len;
-		if (!*p)
-			return 0;
-	}
+	if (platter_log_flags_parse(&flags, arg, &e))
+		return cmd_usage(state, "%s", e.msg);
+	*out |= flags;
+	return 0;
 }
 
 static const char *severity_name(enum platter_log_severity severity)
@@ -171,8 +135,9 @@ static const struct cmd_verb *const verbs[] = {
 const struct cmd_verb cmd_log = {
 	.name = "log",
 	.group = "Write logs",
-	.summary = "look into, repair and cut write logs; see log --help",
+	.summary = "record, look into, repair and cut write logs; see log --help",
 	.examples =
+		"  platter log record --log run.log disk.qcow2 -- mkfs.ext4 {}\n"
 		"  platter log info disk.dmlw\n"
 		"  platter log list disk.dmlw --from mark:mkfs --flags FUA\n"
 		"  platter log blame disk.dmlw 1M+4K\n",

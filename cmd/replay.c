@@ -8,6 +8,8 @@ enum {
 	KEY_NO_DISCARD,
 	KEY_IN_ORDER,
 	KEY_VERIFY,
+	KEY_FOLLOW,
+	KEY_WAIT,
 };
 
 struct replay_options {
@@ -17,6 +19,8 @@ struct replay_options {
 	struct cmd_output output;
 	struct cmd_range range;
 	const char *cache;
+	bool follow;
+	bool wait;
 	struct platter_replay_options job;
 };
 
@@ -32,6 +36,11 @@ static const struct argp_option options[] = {
 	{ .name = "in-order", .key = KEY_IN_ORDER,
 	  .doc = "every entry as logged, with its flushes, not only what is "
 		 "left of it in the end" },
+	{ .name = "follow", .key = KEY_FOLLOW,
+	  .doc = "keep the target a step behind a log that is being written, "
+		 "entry by entry, until the recorder ends" },
+	{ .name = "wait", .key = KEY_WAIT,
+	  .doc = "with --follow: wait for a recorder that has not begun" },
 	{ .name = "verify", .key = KEY_VERIFY,
 	  .doc = "read the target back and compare" },
 	{ .name = "target-format", .key = 'f', .arg = "FORMAT",
@@ -68,6 +77,9 @@ static error_t finish(struct argp_state *state, struct replay_options *o)
 {
 	if (o->job.base_format && !o->job.base)
 		return cmd_usage(state, "--base-format needs --base");
+	if (o->wait && !o->follow)
+		return cmd_usage(state, "--wait needs --follow");
+	o->job.in_order |= o->follow;
 	if (o->cache)
 		return cmd_parse_cache(state, o->cache, &o->job.target_cache);
 	/* The logged flushes are half of what --in-order is asked for. */
@@ -99,6 +111,12 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		return 0;
 	case KEY_VERIFY:
 		o->job.verify = true;
+		return 0;
+	case KEY_FOLLOW:
+		o->follow = true;
+		return 0;
+	case KEY_WAIT:
+		o->wait = true;
 		return 0;
 	case 'f':
 		o->job.target_format = arg;
@@ -142,8 +160,8 @@ static void print_human(struct platter_printer *out, const char *target,
 	char text[PLATTER_SIZE_TEXT_MAX];
 
 	platter_out_text(out, "%s: %s from entry %" PRIu64 " to %" PRIu64 "\n",
-			 target, r->created ? "made" : "changed", job->from,
-			 job->to);
+			 target, r->created ? "made" : "changed", r->from,
+			 r->to);
 	platter_out_text(out, "size: %s (%" PRIu64 " bytes)\n",
 			 platter_size_text(text, r->target_size),
 			 r->target_size);
@@ -164,8 +182,8 @@ static void print_data(struct platter_printer *out, const char *target,
 	platter_out_map(out, NULL);
 	platter_out_string(out, "target", target);
 	platter_out_bool(out, "created", r->created);
-	platter_out_u64(out, "from", job->from);
-	platter_out_u64(out, "to", job->to);
+	platter_out_u64(out, "from", r->from);
+	platter_out_u64(out, "to", r->to);
 	platter_out_u64(out, "entries", r->entries);
 	platter_out_u64(out, "target-size", r->target_size);
 	platter_out_u64(out, "written", r->written);
@@ -195,17 +213,53 @@ static int print(struct cmd *cmd, const struct replay_options *o,
 	return 0;
 }
 
-static int run(struct cmd *cmd, void *options_, struct platter_error *err)
+/* The points are those of a log that grows, and looked for as it does. */
+static int follow(struct cmd *cmd, struct replay_options *o,
+		  struct platter_log_follow *f, struct platter_error *err)
 {
-	struct replay_options *o = options_;
-	struct platter_log *log cmd_auto_log = NULL;
 	struct platter_replay_result result;
 	int rc;
 
-	o->job.target = cmd->args[1];
-	o->job.has_range = o->range.given;
-	o->job.range_offset = o->range.offset;
-	o->job.range_length = o->range.length;
+	rc = platter_replay_follow(cmd->ctx, f, &o->job, &result, err);
+	rc = cmd_progress_end(o->job.progress, rc);
+	o->job.progress = NULL;
+	if (!rc)
+		rc = print(cmd, o, &result, err);
+	if (rc)
+		return rc;
+	return cmd_log_verdict(platter_log_follow_log(f), &o->points, err);
+}
+
+static int run_follow(struct cmd *cmd, struct replay_options *o,
+		      struct platter_error *err)
+{
+	struct platter_log_follow_options opts = {
+		.sector_size = o->log.sector_size,
+		.from = o->points.from,
+		.until = o->points.to,
+		.wait = o->wait,
+	};
+	struct platter_log_follow *f = NULL;
+	int rc;
+
+	rc = cmd_progress_start(cmd, &o->progress, o->output.kind,
+				&o->job.progress, err);
+	if (rc)
+		return rc;
+	opts.progress = o->job.progress;
+	rc = platter_log_follow_new(&f, cmd->ctx, cmd->args[0], &opts, err);
+	if (!rc)
+		rc = follow(cmd, o, f, err);
+	platter_log_follow_free(f);
+	return cmd_progress_end(o->job.progress, rc);
+}
+
+static int run_replay(struct cmd *cmd, struct replay_options *o,
+		      struct platter_error *err)
+{
+	struct platter_log *log cmd_auto_log = NULL;
+	struct platter_replay_result result;
+	int rc;
 
 	rc = cmd_log_open(cmd, &o->log, cmd->args[0], &log, err);
 	/* Replaying needs the index, and with it points are found at once. */
@@ -227,6 +281,17 @@ static int run(struct cmd *cmd, void *options_, struct platter_error *err)
 	return rc ? rc : cmd_log_verdict(log, &o->points, err);
 }
 
+static int run(struct cmd *cmd, void *options_, struct platter_error *err)
+{
+	struct replay_options *o = options_;
+
+	o->job.target = cmd->args[1];
+	o->job.has_range = o->range.given;
+	o->job.range_offset = o->range.offset;
+	o->job.range_length = o->range.length;
+	return o->follow ? run_follow(cmd, o, err) : run_replay(cmd, o, err);
+}
+
 const struct cmd_verb cmd_replay = {
 	.name = "replay",
 	.group = "Write logs",
@@ -236,7 +301,9 @@ const struct cmd_verb cmd_replay = {
 		"  platter replay disk.dmlw then.raw --base before.raw "
 		"--to flush:12-1\n"
 		"  platter replay disk.dmlw /dev/sdb --in-order -t none "
-		"--verify\n",
+		"--verify\n"
+		"  platter replay --follow disk.dmlw replica.raw "
+		"--base before.raw\n",
 	.argp = &argp,
 	.options_size = sizeof(struct replay_options),
 	.flags = CMD_WRITES,

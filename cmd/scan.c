@@ -134,10 +134,15 @@ bool cmd_args_doc(const char *args_doc, unsigned int i, char *buf, size_t size,
 		  bool *optional)
 {
 	const char *again = NULL, *p, *word;
-	bool repeats;
+	bool repeats, behind = false;
 
 	for (word = args_doc ? args_doc : ""; ; word = p) {
 		p = next_name(word, buf, size, optional, &repeats);
+		if (p && !strcmp(buf, "--")) {
+			behind = true;
+			continue;
+		}
+		*optional |= behind;
 		if (!p || !i--)
 			break;
 		if (repeats)

@@ -27,17 +27,27 @@
 	VERB(bench)		\
 	VERB(log)		\
 	VERB(replay)		\
+	VERB(serve)		\
+	VERB(mount)		\
+	VERB(umount)		\
 	VERB(complete)
 
 #define CMD_LOG_VERBS(VERB)	\
+	VERB(log_record)	\
+	VERB(log_mark)		\
+	VERB(log_pause)		\
+	VERB(log_resume)	\
 	VERB(log_info)		\
 	VERB(log_list)		\
+	VERB(log_follow)	\
 	VERB(log_marks)		\
 	VERB(log_stat)		\
 	VERB(log_blame)		\
 	VERB(log_check)		\
 	VERB(log_repair)	\
 	VERB(log_cut)		\
+	VERB(log_export)	\
+	VERB(log_import)	\
 	VERB(log_index)
 
 #define CMD_VERB_DECLARE(name)	extern const struct cmd_verb cmd_##name;

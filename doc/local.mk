@@ -3,6 +3,7 @@
 # carries the pages made of them.
 
 man_pages = \
+	%D%/man/nbdkit-platter-plugin.1 \
 	%D%/man/platter.1 \
 	%D%/man/platter-amend.1 \
 	%D%/man/platter-bench.1 \
@@ -17,19 +18,29 @@ man_pages = \
 	%D%/man/platter-log-blame.1 \
 	%D%/man/platter-log-check.1 \
 	%D%/man/platter-log-cut.1 \
+	%D%/man/platter-log-export.1 \
+	%D%/man/platter-log-follow.1 \
+	%D%/man/platter-log-import.1 \
 	%D%/man/platter-log-index.1 \
 	%D%/man/platter-log-info.1 \
 	%D%/man/platter-log-list.1 \
+	%D%/man/platter-log-mark.1 \
 	%D%/man/platter-log-marks.1 \
+	%D%/man/platter-log-pause.1 \
+	%D%/man/platter-log-record.1 \
 	%D%/man/platter-log-repair.1 \
+	%D%/man/platter-log-resume.1 \
 	%D%/man/platter-log-stat.1 \
 	%D%/man/platter-log.1 \
 	%D%/man/platter-map.1 \
 	%D%/man/platter-measure.1 \
+	%D%/man/platter-mount.1 \
 	%D%/man/platter-rebase.1 \
 	%D%/man/platter-replay.1 \
 	%D%/man/platter-resize.1 \
+	%D%/man/platter-serve.1 \
 	%D%/man/platter-snapshot.1 \
+	%D%/man/platter-umount.1 \
 	%D%/man/platter-write-log.5
 
 dist_man_MANS = $(man_pages)

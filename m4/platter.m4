@@ -30,7 +30,8 @@ AC_DEFUN([PLT_TRY_LINK], [
 	CFLAGS=$plt_save_CFLAGS
 ])
 
-# PLT_OPTIONAL(NAME, VARIABLE, MODULE, WHAT): --with-NAME, on when found.
+# PLT_OPTIONAL(NAME, VARIABLE, MODULE, WHAT): --with-NAME, on when found; sets
+# plt_have_NAME.
 AC_DEFUN([PLT_OPTIONAL], [
 	AC_ARG_WITH([$1],
 		[AS_HELP_STRING([--with-$1], [$4 @<:@when found@:>@])],
@@ -44,6 +45,5 @@ AC_DEFUN([PLT_OPTIONAL], [
 	], [plt_have_$1=no])
 	AS_IF([test "x$plt_have_$1" = xyes], [
 		AC_DEFINE([HAVE_$2], [1], [Define to 1 for $4.])
-		AS_VAR_APPEND([PC_REQUIRES], [" $3"])
 	])
 ])

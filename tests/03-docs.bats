@@ -249,6 +249,14 @@ example_images()
 	fixtures
 	for source in "$manual"/*.1.scd; do
 		page=$(basename "$source" .scd)
+		# These serve, or wait for what others do.
+		case $page in
+		nbdkit-platter-plugin.1 | \
+		platter-log-follow.1 | platter-log-mark.1 | \
+			platter-log-pause.1 | platter-log-record.1 | \
+			platter-log-resume.1 | platter-mount.1 | \
+			platter-serve.1 | platter-umount.1) continue ;;
+		esac
 		mkdir "$page.d"
 		cp --reflink=auto disk.dmlw before.raw disk.raw copy.raw \
 			"$page.d"
@@ -367,7 +375,8 @@ example_images()
 # --- README and hacking.md ------------------------------------------------
 
 @test "the tour in README prints what it says" {
-	need xz
+	need e2fsck fusermount3 mkfs.ext4 xz
+	(: <>/dev/fuse) 2>/dev/null || skip "/dev/fuse cannot be opened"
 	ln -s "$top_srcdir/tests" tests
 	sed -n '/^```console$/,/^```$/{ /^```/d; p; }' \
 		"$top_srcdir/README.md" >tour

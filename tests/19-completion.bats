@@ -33,7 +33,7 @@ answers()
 }
 
 @test "verbs of log are offered behind log" {
-	answers log re
+	answers log rep
 	assert_output repair
 }
 

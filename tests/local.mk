@@ -7,6 +7,7 @@
 test_tools = \
 	%D%/tools/bitflip \
 	%D%/tools/crash-states \
+	%D%/tools/durable-writes \
 	%D%/tools/hold-image \
 	%D%/tools/image-io \
 	%D%/tools/mklog \

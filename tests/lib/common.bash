@@ -8,6 +8,10 @@
 
 bats_require_minimum_version 1.5.0
 
+# As built, not as installed.
+# shellcheck disable=SC2154 # set by run-bats
+export PLATTER_NBDKIT_PLUGIN=$top_builddir/serve/.libs/nbdkit-platter-plugin.so
+
 # setup(): the assertions, and a current folder that is the test's own.
 common_setup()
 {
