@@ -52,7 +52,7 @@ static void print_human(struct platter_printer *out, const char *name,
 		platter_out_text(out, "imported: %s\n", s->imported);
 	platter_out_text(out, "flush cover: %s\n", s->flush_cover);
 	platter_out_text(out, "closed: %s\n", s->clean_end ?
-			 "yes, by the kernel's end mark" : "no end mark");
+			 "yes, by an end mark" : "no end mark");
 	cmd_log_problems(out, NULL, s);
 }
 

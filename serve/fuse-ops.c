@@ -11,8 +11,8 @@
  * A disk has a size. Writing past its end is ENOSPC, as on a block device, and
  * opening it with O_TRUNC leaves it as it is: FUSE_CAP_ATOMIC_O_TRUNC makes
  * that part of the open, where it is not answered. truncate() may make it
- * larger where the node can, but never smaller: a program that means to write
- * the whole file anew would lose the disk by it.
+ * larger where the node can and is not recorded, but never smaller: a program
+ * that means to write the whole file anew would lose the disk by it.
  *
  * O_DSYNC and O_SYNC come with each write in fi->flags, RWF_DSYNC as well, and
  * are FUA. The kernel lets an fsync follow such a write.
@@ -157,6 +157,14 @@ static void op_getattr(fuse_req_t req, fuse_ino_t ino,
 	fuse_reply_attr(req, &st, ATTR_SECONDS);
 }
 
+/* A log has no entry for it, so a disk that is recorded keeps its size. */
+static bool is_recorded(const struct serve_file *file)
+{
+	struct platter_record_stats stats;
+
+	return !platter_record_stats(file->disk.img, &stats, NULL);
+}
+
 static int set_size(struct serve_file *file, uint64_t size)
 {
 	uint64_t now = size_of(file);
@@ -165,7 +173,7 @@ static int set_size(struct serve_file *file, uint64_t size)
 		return 0;
 	if (file->disk.read_only)
 		return EROFS;
-	if (size < now)
+	if (size < now || is_recorded(file))
 		return EPERM;
 	return serve_errno(platter_image_resize(file->disk.img, size, NULL));
 }

@@ -39,6 +39,15 @@ on_both()
 	on_both make_and_check
 }
 
+@test "a disk does not grow while it is recorded" {
+	need_fuse
+	disk raw
+	run -1 "$PLATTER" log record -q --log run.log -f raw disk -- \
+		truncate -s +1M {}
+	assert_output --partial 'Operation not permitted'
+	cmp disk before.raw
+}
+
 @test "fuse2fs with file operations on a file is recorded" {
 	need mkfs.ext4 fuse2fs
 	cat >operations <<-'END'

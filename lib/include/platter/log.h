@@ -208,7 +208,7 @@ struct platter_log_summary {
 	const char *writer_text;	/* and what gave it away; static */
 	const char *flush_cover;	/* the rule, in a sentence; static */
 	char imported[128];	/* of IMPORT: "fio data=zero"; else "" */
-	bool clean_end;		/* closed by the kernel's end mark */
+	bool clean_end;		/* closed by an end mark */
 	const struct platter_log_problem *problems;
 	size_t nr_problems;
 	bool damaged;		/* any problem of severity DAMAGE */
