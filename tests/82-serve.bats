@@ -394,8 +394,7 @@ fill()
 }
 
 @test "without /dev/fuse there is one clear line" {
-	need_root
-	unshare -m true || skip "there can be no other mounts"
+	need_own_mounts
 	mkdir empty
 	fails 2 "/dev/fuse is missing: load the module with 'modprobe fuse'" \
 		unshare -m sh -c 'mount --bind empty /dev &&
@@ -597,10 +596,41 @@ disk.raw"
 
 # --- not root -----------------------------------------------------------------
 
+# as_nobody COMMAND...
+as_nobody()
+{
+	setpriv --reuid=65534 --regid=65534 --clear-groups "$@"
+}
+
+@test "other users are let in with --allow-other alone" {
+	need_root
+	need setpriv
+	# What the file's mode forbids it forbids here, too.
+	chmod 755 "$BATS_RUN_TMPDIR" "$BATS_FILE_TMPDIR" .
+	chmod 644 disk.raw
+	as_nobody test -r disk.raw || skip "user 65534 cannot get here"
+	fill
+	mounted m.img
+	run as_nobody cmp m.img disk.raw
+	assert_failure
+	assert_output --partial 'Permission denied'
+	unmounted m.img
+	mounted m.img --allow-other
+	as_nobody cmp m.img disk.raw
+	run as_nobody dd if=/dev/zero of=m.img count=1 conv=notrunc
+	assert_failure
+	assert_output --partial 'Permission denied'
+	unmounted m.img
+	serving -f raw disk.raw --fuse m.img --allow-other
+	as_nobody cmp m.img disk.raw
+	kill "$server"
+	ends 0
+}
+
 # The file of /dev/fuse may be root's alone: as root, another is put there, for
 # this test only.
 @test "a user without rights mounts and unmounts" {
-	need_root
+	need_own_mounts
 	need mkfs.ext4 setpriv
 	mkdir user
 	mknod user/fuse c 10 229
@@ -608,8 +638,6 @@ disk.raw"
 	cp "$PLATTER" "$top_builddir"/lib/.libs/libplatter.so.* user/
 	cp --sparse=always disk.raw user/
 	chown -R 65534:65534 user
-	unshare -m sh -c 'mount --bind user/fuse /dev/fuse' ||
-		skip "there can be no other mounts"
 	cat >script <<-'END'
 		set -e
 		cd /mnt

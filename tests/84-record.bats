@@ -250,7 +250,8 @@ kernel_fs()
 }
 
 @test "user 65534 records, on a file and by NBD" {
-	need_root
+	need_own_mounts
+	need_nobody
 	need_fuse
 	need_nbd
 	need unshare setpriv mkfs.ext4 e2fsck fuse2fs qemu-io
@@ -945,8 +946,7 @@ two_disks()
 }
 
 @test "an image that cannot be written to is told of, and nothing is made" {
-	need setpriv
-	[ "$(id -u)" -eq 0 ] || skip "needs root, to be somebody else"
+	need_nobody
 	disk raw
 	chmod 444 disk
 	chmod 777 . "$TMPDIR"
@@ -976,8 +976,7 @@ two_disks()
 }
 
 @test "a missing /dev/fuse is told of, and nothing is made" {
-	need_root
-	need unshare
+	need_own_mounts
 	need_fuse
 	disk raw
 	mkdir dev
@@ -992,14 +991,13 @@ two_disks()
 # on_small COMMAND...: with a file system of 1 MiB at small/.
 on_small()
 {
-	need_root
-	need unshare
 	mkdir small
 	unshare -m sh -c 'mount -t tmpfs -o size=1M tmpfs small && "$@"; code=$?
 		cp small/run.log . && exit $code' sh "$@"
 }
 
 @test "a full disk under the log is told of, and the log is sound" {
+	need_own_mounts
 	need_fuse
 	disk raw
 	run on_small "$PLATTER" log record -q -f raw --log small/run.log disk \
@@ -1013,6 +1011,7 @@ on_small()
 }
 
 @test "a full disk under the log of an NBD export is told of" {
+	need_own_mounts
 	need_nbd
 	need qemu-io
 	disk raw

@@ -170,6 +170,24 @@ need_root()
 	fi
 }
 
+# Mounts that only the test sees: not in a chroot that is no mount point.
+need_own_mounts()
+{
+	need_root
+	need unshare
+	unshare -m true 2>/dev/null || skip "there can be no mounts of one's own"
+}
+
+# User 65534 must get at the programs, which may lie in somebody's home.
+need_nobody()
+{
+	need_root
+	need setpriv
+	setpriv --reuid 65534 --regid 65534 --clear-groups "$PLATTER" \
+		--version >/dev/null 2>&1 ||
+		skip "user 65534 cannot run what is built here"
+}
+
 # need PROGRAM...: skips the test, and says so, where one is missing.
 need()
 {
