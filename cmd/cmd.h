@@ -242,6 +242,9 @@ int cmd_progress_start(struct cmd *cmd, const struct cmd_progress *opts,
 		       struct platter_error *err) PLATTER_MUST_CHECK;
 /* Passes `rc`, the job's return, on. */
 int cmd_progress_end(struct platter_progress *progress, int rc);
+/* -q, and nobody asked for data: the result is not printed. */
+bool cmd_is_quiet(const struct cmd_progress *opts,
+		  const struct cmd_output *output);
 
 /* --from, --to */
 struct cmd_points {
@@ -304,6 +307,10 @@ error_t cmd_parse_number(const struct argp_state *state, const char *option,
 			 const char *arg, uint64_t min, uint64_t max,
 			 uint64_t *out);
 
+/* --sector-size of a log */
+error_t cmd_parse_sector_size(const struct argp_state *state, const char *arg,
+			      uint32_t *out);
+
 /* -m */
 error_t cmd_parse_workers(const struct argp_state *state, const char *arg,
 			  unsigned int *out);
@@ -326,6 +333,9 @@ error_t cmd_parse_range(const struct argp_state *state, const char *option,
 
 error_t cmd_parse_log_flags(const struct argp_state *state, const char *arg,
 			    uint64_t *out);
+/* --format of those that are read, or of those that are written. */
+error_t cmd_parse_log_text(const struct argp_state *state, const char *arg,
+			   bool read, enum platter_log_text *out);
 /* log-entry.c: an entry as a line, or as a row for programs. */
 void cmd_log_entry_heading(struct platter_printer *out);
 void cmd_log_entry_print(struct platter_printer *out,
@@ -351,8 +361,6 @@ int cmd_log_scan(struct cmd *cmd, const struct cmd_whole_log *opts,
 		 const char *name, struct platter_log **log,
 		 const struct platter_log_summary **summary,
 		 struct platter_error *err) PLATTER_MUST_CHECK;
-/* -q, and nobody asked for data. */
-bool cmd_log_is_quiet(const struct cmd_whole_log *opts);
 /* Make the index ready, with a bar on a terminal. Before resolving points. */
 int cmd_log_prepare(struct cmd *cmd, struct platter_log *log,
 		    const struct cmd_progress *opts, enum platter_output kind,

@@ -9,6 +9,8 @@ bin_PROGRAMS += %D%/platter
 	%D%/amend.c \
 	%D%/bench.c \
 	%D%/check.c \
+	%D%/child.c \
+	%D%/child.h \
 	%D%/cmd.h \
 	%D%/commit.c \
 	%D%/compare.c \

@@ -51,7 +51,7 @@ static int run(struct cmd *cmd, void *options, struct platter_error *err)
 		rc = cmd_printer(cmd, o->output.kind, &out, err);
 	if (rc)
 		return rc;
-	if (!cmd_log_is_quiet(o))
+	if (!cmd_is_quiet(&o->progress, &o->output))
 		print(out, platter_log_name(log), summary);
 	return summary->damaged ? CMD_NO : CMD_OK;
 }

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* `platter log export`: the entries of a log as text for other programs. */
 #include <signal.h>
-#include <string.h>
 
 #include "cmd.h"
 
@@ -34,31 +33,6 @@ static const struct argp_option options[] = {
 	{ 0 },
 };
 
-static error_t parse_format(struct argp_state *state, const char *arg,
-			    struct export_options *o)
-{
-	static const struct {
-		const char *name;
-		enum platter_log_text format;
-	} table[] = {
-		{ "blkparse", PLATTER_LOG_TEXT_BLKPARSE },
-		{ "fio", PLATTER_LOG_TEXT_FIO },
-		{ "fio3", PLATTER_LOG_TEXT_FIO3 },
-		{ "tsv", PLATTER_LOG_TEXT_TSV },
-		{ "jsonl", PLATTER_LOG_TEXT_JSONL },
-	};
-
-	o->has_format = true;
-	for (size_t i = 0; i < CMD_ARRAY_SIZE(table); i++) {
-		if (strcmp(arg, table[i].name))
-			continue;
-		o->job.format = table[i].format;
-		return 0;
-	}
-	return cmd_usage(state, "--format: '%s' is none of blkparse, fio, "
-			 "fio3, tsv, jsonl", arg);
-}
-
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
 	struct export_options *o = state->input;
@@ -69,7 +43,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		state->child_inputs[1] = &o->log;
 		return 0;
 	case KEY_FORMAT:
-		return parse_format(state, arg, o);
+		o->has_format = true;
+		return cmd_parse_log_text(state, arg, false,
+					  &o->job.format);
 	case 'o':
 		o->path = arg;
 		return 0;

@@ -3,17 +3,9 @@
  * `platter log follow`: print entries as a recorder appends them, or run a
  * command for each.
  */
-#include <errno.h>
-#include <signal.h>
-#include <spawn.h>
-#include <string.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
-#include "cmd.h"
-
-#define SIGNAL_STATUS	128	/* and the signal, as a shell says it */
-#define NR_VARIABLES	5
+#include "child.h"
 
 enum {
 	KEY_FROM = CMD_KEY_FIRST,
@@ -51,27 +43,16 @@ static const struct argp_option options[] = {
 	{ 0 },
 };
 
-static error_t parse_number(struct argp_state *state, int key, const char *arg,
-			    struct follow_options *o)
+static error_t parse_timeout(struct argp_state *state, const char *arg,
+			     struct follow_options *o)
 {
 	uint64_t value;
-	error_t rc;
-
-	if (key == KEY_TIMEOUT) {
-		rc = cmd_parse_number(state, "--timeout", arg, 1,
+	error_t rc = cmd_parse_number(state, "--timeout", arg, 1,
 				      UINT32_MAX / 1000, &value);
-		if (!rc)
-			o->job.timeout_ms = (unsigned int)value * 1000;
-		return rc;
-	}
-	rc = cmd_parse_size(state, "--sector-size", arg, &value);
-	if (rc)
-		return rc;
-	if (!value || value > UINT32_MAX)
-		return cmd_usage(state, "--sector-size: %s is not between 1 "
-				 "and 4 GiB", arg);
-	o->job.sector_size = (uint32_t)value;
-	return 0;
+
+	if (!rc)
+		o->job.timeout_ms = (unsigned int)value * 1000;
+	return rc;
 }
 
 static error_t parse(int key, char *arg, struct argp_state *state)
@@ -95,8 +76,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		o->job.wait = true;
 		return 0;
 	case KEY_TIMEOUT:
+		return parse_timeout(state, arg, o);
 	case KEY_SECTOR_SIZE:
-		return parse_number(state, key, arg, o);
+		return cmd_parse_sector_size(state, arg, &o->job.sector_size);
 	case ARGP_KEY_END:
 		if (o->exec && o->jsonl)
 			return cmd_usage(state, "--exec prints no entries; "
@@ -119,121 +101,58 @@ static const struct argp argp = {
 
 /* ---- --exec ---- */
 
-static int set(char **variable, const char *name, const char *value,
-	       struct platter_error *err)
-{
-	if (asprintf(variable, "%s=%s", name, value) < 0) {
-		*variable = NULL;
-		return platter_error_errno(err, -ENOMEM, "%s", name);
-	}
-	return 0;
-}
-
-static int set_number(char **variable, const char *name, uint64_t value,
-		      struct platter_error *err)
-{
-	char text[24];
-
-	snprintf(text, sizeof(text), "%" PRIu64, value);
-	return set(variable, name, text, err);
-}
-
 /* PLATTER_MARK is there for marks only, as `log list` prints it. */
-static int describe(const struct platter_log_entry *e,
-		    char *variables[NR_VARIABLES], struct platter_error *err)
+static int describe(struct cmd_environment *env,
+		    const struct platter_log_entry *e,
+		    struct platter_error *err)
 {
 	char flags[PLATTER_LOG_FLAGS_TEXT_MAX];
 	char *mark;
-	int rc;
 
-	rc = set_number(&variables[0], "PLATTER_ENTRY", e->number, err);
-	if (!rc)
-		rc = set(&variables[1], "PLATTER_FLAGS",
-			 platter_log_flags_text(flags, e->flags), err);
-	if (!rc)
-		rc = set_number(&variables[2], "PLATTER_OFFSET", e->start, err);
-	if (!rc)
-		rc = set_number(&variables[3], "PLATTER_LENGTH", e->length,
-				err);
-	if (rc || !e->mark)
-		return rc;
+	cmd_environment_set(env, "PLATTER_ENTRY=%" PRIu64, e->number);
+	cmd_environment_set(env, "PLATTER_FLAGS=%s",
+			    platter_log_flags_text(flags, e->flags));
+	cmd_environment_set(env, "PLATTER_OFFSET=%" PRIu64, e->start);
+	cmd_environment_set(env, "PLATTER_LENGTH=%" PRIu64, e->length);
+	cmd_environment_remove(env, "PLATTER_MARK=");
+	if (!e->mark)
+		return 0;
 	mark = platter_bytes_escape(e->mark, e->mark_len);
-	rc = mark ? set(&variables[4], "PLATTER_MARK", mark, err) : -ENOMEM;
+	if (!mark)
+		return platter_error_errno(err, -ENOMEM, "PLATTER_MARK");
+	cmd_environment_set(env, "PLATTER_MARK=%s", mark);
 	free(mark);
-	return rc;
-}
-
-static bool is_ours(const char *variable)
-{
-	static const char *const ours[] = {
-		"PLATTER_ENTRY=", "PLATTER_FLAGS=", "PLATTER_OFFSET=",
-		"PLATTER_LENGTH=", "PLATTER_MARK=",
-	};
-
-	for (size_t i = 0; i < CMD_ARRAY_SIZE(ours); i++)
-		if (!strncmp(variable, ours[i], strlen(ours[i])))
-			return true;
-	return false;
-}
-
-static char **make_environment(char *const variables[NR_VARIABLES],
-			       struct platter_error *err)
-{
-	size_t n = 0;
-	char **all;
-
-	while (environ[n])
-		n++;
-	all = calloc(n + NR_VARIABLES + 1, sizeof(*all));
-	if (!all) {
-		platter_error_errno(err, -ENOMEM, "the environment");
-		return NULL;
-	}
-	n = 0;
-	for (char **v = environ; *v; v++)
-		if (!is_ours(*v))
-			all[n++] = *v;
-	for (size_t i = 0; i < NR_VARIABLES; i++)
-		if (variables[i])
-			all[n++] = variables[i];
-	return all;
+	return 0;
 }
 
 /* Its exit code as a shell has it, or a negative errno. */
-static int spawn(char *command, char **environment,
-		 struct platter_error *err)
+static int run_shell(const struct cmd_child *child, struct platter_error *err)
 {
-	char name[] = "sh", flag[] = "-c";
-	char *argv[] = { name, flag, command, NULL };
 	int rc, status;
 	pid_t pid;
 
-	rc = posix_spawn(&pid, "/bin/sh", NULL, NULL, argv, environment);
+	rc = cmd_child_start(child, &pid, err);
 	if (rc)
-		return platter_error_errno(err, -rc, "/bin/sh");
+		return rc;
 	while (waitpid(pid, &status, 0) < 0)
 		if (errno != EINTR)
-			return platter_error_errno(err, -errno, "%s", command);
-	return WIFSIGNALED(status) ? SIGNAL_STATUS + WTERMSIG(status) :
-				     WEXITSTATUS(status);
+			return platter_error_errno(err, -errno, "%s",
+						   child->line);
+	return cmd_child_status(status);
 }
 
 static int run_command(const struct follow_options *o,
 		       const struct platter_log_entry *e,
 		       struct platter_error *err)
 {
-	char *variables[NR_VARIABLES] = { NULL };
-	char **environment = NULL;
+	struct cmd_environment env = { .list = NULL };
+	const struct cmd_child child = { .line = o->exec, .env = &env };
 	int rc;
 
-	rc = describe(e, variables, err);
+	rc = describe(&env, e, err);
 	if (!rc)
-		environment = make_environment(variables, err);
-	if (!rc)
-		rc = environment ? spawn(o->exec, environment, err) : -ENOMEM;
-	free(environment);
-	for (size_t i = 0; i < NR_VARIABLES; i++)
-		free(variables[i]);
+		rc = run_shell(&child, err);
+	cmd_environment_free(&env);
 	if (rc > 0)
 		platter_error_set(err, -ECHILD, "entry %" PRIu64
 				  ": '%s' ended with status %d", e->number,

@@ -47,30 +47,6 @@ static const struct argp_option options[] = {
 	{ 0 },
 };
 
-static error_t parse_format(struct argp_state *state, const char *arg,
-			    struct import_options *o)
-{
-	static const struct {
-		const char *name;
-		enum platter_log_text format;
-	} table[] = {
-		{ "blkparse", PLATTER_LOG_TEXT_BLKPARSE },
-		{ "fio", PLATTER_LOG_TEXT_FIO },
-		{ "nbdkit", PLATTER_LOG_TEXT_NBDKIT },
-		{ "jsonl", PLATTER_LOG_TEXT_JSONL },
-	};
-
-	o->has_format = true;
-	for (size_t i = 0; i < CMD_ARRAY_SIZE(table); i++) {
-		if (strcmp(arg, table[i].name))
-			continue;
-		o->job.format = table[i].format;
-		return 0;
-	}
-	return cmd_usage(state, "--format: '%s' is none of blkparse, fio, "
-			 "nbdkit, jsonl", arg);
-}
-
 static error_t parse_data(struct argp_state *state, const char *arg,
 			  struct import_options *o)
 {
@@ -85,21 +61,6 @@ static error_t parse_data(struct argp_state *state, const char *arg,
 		return cmd_usage(state, "--data: '%s' is none of zero, "
 				 "pattern, source=FILE", arg);
 	}
-	return 0;
-}
-
-static error_t parse_sector_size(struct argp_state *state, const char *arg,
-				 struct import_options *o)
-{
-	uint64_t value;
-	error_t rc = cmd_parse_size(state, "--sector-size", arg, &value);
-
-	if (rc)
-		return rc;
-	if (!value || value > UINT32_MAX)
-		return cmd_usage(state, "--sector-size: %s is not between 1 "
-				 "and 4 GiB", arg);
-	o->job.sector_size = (uint32_t)value;
 	return 0;
 }
 
@@ -133,7 +94,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case ARGP_KEY_INIT:
 		return init(state, o);
 	case KEY_FORMAT:
-		return parse_format(state, arg, o);
+		o->has_format = true;
+		return cmd_parse_log_text(state, arg, true,
+					  &o->job.format);
 	case 'o':
 		o->path = arg;
 		return 0;
@@ -152,7 +115,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		o->job.device = arg;
 		return 0;
 	case KEY_SECTOR_SIZE:
-		return parse_sector_size(state, arg, o);
+		return cmd_parse_sector_size(state, arg,
+					     &o->job.sector_size);
 	case KEY_FORCE:
 		o->job.force = true;
 		return 0;
@@ -188,7 +152,7 @@ static int print(struct cmd *cmd, const struct import_options *o,
 	struct platter_printer *out;
 	int rc;
 
-	if (o->progress.quiet && o->output.kind == PLATTER_OUTPUT_HUMAN)
+	if (cmd_is_quiet(&o->progress, &o->output))
 		return 0;
 	rc = cmd_printer(cmd, o->output.kind, &out, err);
 	if (rc)

@@ -54,7 +54,7 @@ static int run(struct cmd *cmd, void *options, struct platter_error *err)
 		return rc;
 	rc = platter_log_index_save(log, progress, err);
 	rc = cmd_progress_end(progress, rc);
-	if (rc || cmd_log_is_quiet(&o->whole))
+	if (rc || cmd_is_quiet(&o->whole.progress, &o->whole.output))
 		return rc;
 	rc = cmd_printer(cmd, o->whole.output.kind, &out, err);
 	if (rc)

@@ -11,16 +11,15 @@
 #define _GNU_SOURCE
 #endif
 
-#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <spawn.h>
 #include <string.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "child.h"
 #include "log-record.h"
 
 #define SECOND		UINT64_C(1000000000)	/* ns */
@@ -193,97 +192,64 @@ static char **command_words(const struct record *r)
 /* ---- its environment ---- */
 
 /* What an outer recording has set is of no use to the command. */
-static bool is_ours(const char *variable)
+static void remove_outer(struct cmd_environment *env)
 {
-	return !strncmp(variable, "PLATTER_SESSION=", 16) ||
-	       !strncmp(variable, "PLATTER_PATH=", 13) ||
-	       !strncmp(variable, "PLATTER_PATH_", 13) ||
-	       !strncmp(variable, "PLATTER_NBD=", 12) ||
-	       !strncmp(variable, "PLATTER_NBD_", 12);
+	static const char *const ours[] = {
+		SERVE_SESSION_ENV "=", "PLATTER_PATH=", "PLATTER_PATH_",
+		"PLATTER_NBD=", "PLATTER_NBD_",
+	};
+
+	for (size_t i = 0; i < CMD_ARRAY_SIZE(ours); i++)
+		cmd_environment_remove(env, ours[i]);
 }
 
-static bool add(char **env, size_t *n, const char *name, const char *of,
+static void set(struct cmd_environment *env, const char *name, const char *of,
 		const char *value)
 {
-	if (!value)
-		return true;
-	if (asprintf(&env[*n], "%s%s%s=%s", name, of ? "_" : "", of ? of : "",
-		     value) < 0) {
-		env[*n] = NULL;
-		return false;
-	}
-	++*n;
-	return true;
+	if (value)
+		cmd_environment_set(env, "%s%s%s=%s", name, of ? "_" : "",
+				    of ? of : "", value);
 }
 
-static char **command_environment(const struct record *r)
+static void command_environment(struct cmd_environment *env,
+				const struct record *r)
 {
-	size_t n = 0, count = 0;
-	bool ok = true;
-	char **env;
-
-	while (environ[count])
-		count++;
-	env = calloc(count + 4 * r->nr_disks + 4, sizeof(*env));
-	if (!env)
-		return NULL;
-	for (size_t i = 0; i < count && ok; i++)
-		if (!is_ours(environ[i]))
-			ok = (env[n++] = strdup(environ[i]));
-	ok = ok && add(env, &n, SERVE_SESSION_ENV, NULL, r->session_path);
-	if (ok && r->nr_disks == 1)
-		ok = add(env, &n, "PLATTER_PATH", NULL, r->disks->path) &&
-		     add(env, &n, "PLATTER_NBD", NULL, r->disks->uri);
-	for (size_t i = 0; i < r->nr_disks && ok; i++) {
+	remove_outer(env);
+	set(env, SERVE_SESSION_ENV, NULL, r->session_path);
+	if (r->nr_disks == 1) {
+		set(env, "PLATTER_PATH", NULL, r->disks->path);
+		set(env, "PLATTER_NBD", NULL, r->disks->uri);
+	}
+	for (size_t i = 0; i < r->nr_disks; i++) {
 		const struct record_disk *d = &r->disks[i];
 
-		if (d->name)
-			ok = add(env, &n, "PLATTER_PATH", d->name, d->path) &&
-			     add(env, &n, "PLATTER_NBD", d->name, d->uri);
+		if (!d->name)
+			continue;
+		set(env, "PLATTER_PATH", d->name, d->path);
+		set(env, "PLATTER_NBD", d->name, d->uri);
 	}
-	if (ok)
-		return env;
-	free_words(env);
-	return NULL;
-}
-
-/* ---- starting it ---- */
-
-static int spawn(const struct record *r, char **words, char **env, pid_t *pid)
-{
-	posix_spawn_file_actions_t actions;
-	posix_spawnattr_t attr;
-	sigset_t defaults;
-	int rc;
-
-	sigemptyset(&defaults);
-	sigaddset(&defaults, SIGPIPE);
-	sigaddset(&defaults, SIGXFSZ);
-	posix_spawn_file_actions_init(&actions);
-	posix_spawnattr_init(&attr);
-	posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK |
-				 POSIX_SPAWN_SETSIGDEF);
-	posix_spawnattr_setsigmask(&attr, &r->mask);
-	posix_spawnattr_setsigdefault(&attr, &defaults);
-	/* Standard output is for the summary then. */
-	if (r->o->output.kind != PLATTER_OUTPUT_HUMAN)
-		posix_spawn_file_actions_adddup2(&actions, STDERR_FILENO,
-						 STDOUT_FILENO);
-	rc = posix_spawn(pid, r->program, &actions, &attr, words, env);
-	posix_spawnattr_destroy(&attr);
-	posix_spawn_file_actions_destroy(&actions);
-	return -rc;
 }
 
 static int start(const struct record *r, pid_t *pid, struct platter_error *err)
 {
 	char **words = command_words(r);
-	char **env = command_environment(r);
-	int rc = words && env ? spawn(r, words, env, pid) : -ENOMEM;
+	struct cmd_environment env = { .list = NULL };
+	const struct cmd_child child = {
+		.program = r->program,
+		.words = words,
+		.env = &env,
+		.mask = &r->mask,
+		/* Standard output is for the summary then. */
+		.output_to_stderr = r->o->output.kind != PLATTER_OUTPUT_HUMAN,
+	};
+	int rc;
 
+	command_environment(&env, r);
+	rc = words ? cmd_child_start(&child, pid, err) :
+		     platter_error_errno(err, -ENOMEM, "%s", r->command[0]);
+	cmd_environment_free(&env);
 	free_words(words);
-	free_words(env);
-	return rc ? platter_error_errno(err, rc, "%s", r->command[0]) : 0;
+	return rc;
 }
 
 /* ---- waiting for it ---- */
@@ -409,16 +375,13 @@ static bool is_stopped(int signals)
 
 static int exit_status(const struct watch *w, struct platter_error *err)
 {
-	int sig;
+	int sig = WIFSIGNALED(w->status) ? WTERMSIG(w->status) : 0;
 
-	if (WIFEXITED(w->status))
-		return WEXITSTATUS(w->status);
-	sig = WTERMSIG(w->status);
 	/* Who typed Ctrl-C, or set a limit, knows. */
-	if (sig != SIGINT && !w->r->stopped)
+	if (sig && sig != SIGINT && !w->r->stopped)
 		platter_error_set(err, -EINTR, "%s: killed by signal %d (%s)",
 				  w->r->command[0], sig, strsignal(sig));
-	return 128 + sig;
+	return cmd_child_status(w->status);
 }
 
 int record_command_run(struct record *r, struct platter_error *err)

@@ -242,6 +242,10 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		return check(state, o);
 	case ARGP_KEY_FINI:
 		return 0;
+	case ARGP_KEY_ERROR:
+		cmd_key_values_free(&o->disks);
+		cmd_key_values_free(&o->logs);
+		return 0;
 	default:
 		return parse_flags(key, arg, o);
 	}

@@ -88,7 +88,7 @@ static int run(struct cmd *cmd, void *options_, struct platter_error *err)
 	rc = platter_log_repair(log, cmd->args[1], o->force, progress,
 				&result, err);
 	rc = cmd_progress_end(progress, rc);
-	if (rc || cmd_log_is_quiet(&o->whole))
+	if (rc || cmd_is_quiet(&o->whole.progress, &o->whole.output))
 		return rc;
 	rc = cmd_printer(cmd, o->whole.output.kind, &out, err);
 	if (!rc)

@@ -16,6 +16,38 @@ error_t cmd_parse_log_flags(const struct argp_state *state, const char *arg,
 	return 0;
 }
 
+error_t cmd_parse_log_text(const struct argp_state *state, const char *arg,
+			   bool read, enum platter_log_text *out)
+{
+	static const struct {
+		const char *name;
+		enum platter_log_text format;
+		bool read, written;
+	} table[] = {
+		{ "blkparse", PLATTER_LOG_TEXT_BLKPARSE, true, true },
+		{ "fio", PLATTER_LOG_TEXT_FIO, true, true },
+		{ "fio3", PLATTER_LOG_TEXT_FIO3, false, true },
+		{ "nbdkit", PLATTER_LOG_TEXT_NBDKIT, true, false },
+		{ "tsv", PLATTER_LOG_TEXT_TSV, false, true },
+		{ "jsonl", PLATTER_LOG_TEXT_JSONL, true, true },
+	};
+	char names[64] = "";
+
+	for (size_t i = 0; i < CMD_ARRAY_SIZE(table); i++) {
+		size_t len = strlen(names);
+
+		if (!(read ? table[i].read : table[i].written))
+			continue;
+		if (!strcmp(arg, table[i].name)) {
+			*out = table[i].format;
+			return 0;
+		}
+		snprintf(names + len, sizeof(names) - len, "%s%s",
+			 len ? ", " : "", table[i].name);
+	}
+	return cmd_usage(state, "--format: '%s' is none of %s", arg, names);
+}
+
 static const char *severity_name(enum platter_log_severity severity)
 {
 	return severity == PLATTER_LOG_NOTE ? "note" : "damage";
@@ -82,12 +114,6 @@ int cmd_log_scan(struct cmd *cmd, const struct cmd_whole_log *opts,
 		return rc;
 	return cmd_progress_end(progress, platter_log_scan(*log, progress,
 							   summary, err));
-}
-
-bool cmd_log_is_quiet(const struct cmd_whole_log *opts)
-{
-	return opts->progress.quiet &&
-	       opts->output.kind == PLATTER_OUTPUT_HUMAN;
 }
 
 int cmd_log_prepare(struct cmd *cmd, struct platter_log *log,

@@ -236,6 +236,12 @@ int cmd_progress_end(struct platter_progress *progress, int rc)
 	return rc;
 }
 
+bool cmd_is_quiet(const struct cmd_progress *opts,
+		  const struct cmd_output *output)
+{
+	return opts->quiet && output->kind == PLATTER_OUTPUT_HUMAN;
+}
+
 /* ---- --from, --to ---- */
 
 static const struct argp_option points_options[] = {
@@ -305,19 +311,10 @@ static const struct argp_option log_options[] = {
 static error_t parse_log(int key, char *arg, struct argp_state *state)
 {
 	struct cmd_log *o = state->input;
-	uint64_t value;
-	error_t rc;
 
 	switch (key) {
 	case KEY_SECTOR_SIZE:
-		rc = cmd_parse_size(state, "--sector-size", arg, &value);
-		if (rc)
-			return rc;
-		if (!value || value > UINT32_MAX)
-			return cmd_usage(state, "--sector-size: %s is not "
-					 "between 1 and 4 GiB", arg);
-		o->sector_size = (uint32_t)value;
-		return 0;
+		return cmd_parse_sector_size(state, arg, &o->sector_size);
 	case KEY_INDEX:
 		o->index = strcmp(arg, "none") ? arg : "";
 		return 0;

@@ -201,7 +201,7 @@ static int print(struct cmd *cmd, const struct replay_options *o,
 	struct platter_printer *out;
 	int rc;
 
-	if (o->progress.quiet && o->output.kind == PLATTER_OUTPUT_HUMAN)
+	if (cmd_is_quiet(&o->progress, &o->output))
 		return 0;
 	rc = cmd_printer(cmd, o->output.kind, &out, err);
 	if (rc)

@@ -5,13 +5,10 @@
  * What takes the place of {} and {nbd} is quoted for the shell where it has
  * to be, and also in the environment.
  */
-#include <spawn.h>
 #include <string.h>
-#include <unistd.h>
 
+#include "child.h"
 #include "served.h"
-
-#define SHELL	"/bin/sh"
 
 bool serve_run_wants(const char *command, const char *placeholder)
 {
@@ -62,81 +59,36 @@ static char *expand(const struct serve_run *run)
 	return fclose(f) ? NULL : text;
 }
 
-/* ---- its environment ---- */
+/* ---- starting it ---- */
 
-struct variable {
-	const char *name, *value;
-};
-
-/* The first *own strings are the caller's to free, the others are not. */
-static char **environment(const struct variable *set, size_t nr_set,
-			  size_t *own)
+/* Without a value, what an outer one has set is not passed on either. */
+static void set(struct cmd_environment *env, const char *name,
+		const char *value)
 {
-	size_t n = 0, count = 0;
-	char **env;
-
-	while (environ[count])
-		count++;
-	env = calloc(count + nr_set + 1, sizeof(*env));
-	for (size_t i = 0; env && i < nr_set; i++) {
-		if (!set[i].value)
-			continue;
-		if (asprintf(&env[n], "%s=%s", set[i].name, set[i].value) < 0)
-			break;
-		n++;
-	}
-	*own = n;
-	for (size_t i = 0; env && i < count; i++) {
-		size_t len = strcspn(environ[i], "=");
-		bool ours = false;
-
-		for (size_t k = 0; k < nr_set; k++)
-			ours |= strlen(set[k].name) == len &&
-				!strncmp(set[k].name, environ[i], len);
-		if (!ours)
-			env[n++] = environ[i];
-	}
-	return env;
-}
-
-static int spawn(const char *command, char **env, const sigset_t *mask,
-		 pid_t *pid)
-{
-	char *const argv[] = { (char *)"sh", (char *)"-c", (char *)command,
-			       NULL };
-	posix_spawnattr_t attr;
-	sigset_t defaults;
-	int rc;
-
-	sigemptyset(&defaults);
-	sigaddset(&defaults, SIGPIPE);
-	sigaddset(&defaults, SIGXFSZ);
-	posix_spawnattr_init(&attr);
-	posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK |
-				 POSIX_SPAWN_SETSIGDEF);
-	posix_spawnattr_setsigmask(&attr, mask);
-	posix_spawnattr_setsigdefault(&attr, &defaults);
-	rc = posix_spawn(pid, SHELL, NULL, &attr, argv, env);
-	posix_spawnattr_destroy(&attr);
-	return -rc;
+	if (value)
+		cmd_environment_set(env, "%s%s", name, value);
+	else
+		cmd_environment_remove(env, name);
 }
 
 int serve_run_start(const struct serve_run *run, const sigset_t *mask,
 		    pid_t *pid, struct platter_error *err)
 {
-	const struct variable set[] = {
-		{ "PLATTER_PATH", run->path },
-		{ "PLATTER_NBD", run->uri },
-		{ SERVE_SESSION_ENV, run->session },
+	char *line = expand(run);
+	struct cmd_environment env = { .list = NULL };
+	const struct cmd_child child = {
+		.line = line,
+		.env = &env,
+		.mask = mask,
 	};
-	char *command = expand(run);
-	size_t own = 0;
-	char **env = environment(set, CMD_ARRAY_SIZE(set), &own);
-	int rc = command && env ? spawn(command, env, mask, pid) : -ENOMEM;
+	int rc;
 
-	for (size_t i = 0; i < own; i++)
-		free(env[i]);
-	free(env);
-	free(command);
-	return rc ? platter_error_errno(err, rc, SHELL) : 0;
+	set(&env, "PLATTER_PATH=", run->path);
+	set(&env, "PLATTER_NBD=", run->uri);
+	set(&env, SERVE_SESSION_ENV "=", run->session);
+	rc = line ? cmd_child_start(&child, pid, err) :
+		    platter_error_errno(err, -ENOMEM, "--run");
+	cmd_environment_free(&env);
+	free(line);
+	return rc;
 }

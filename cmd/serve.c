@@ -15,6 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "child.h"
 #include "served.h"
 
 enum {
@@ -407,10 +408,7 @@ static void free_places(struct serving *s)
 
 static int command_status(const struct serving *s)
 {
-	if (!s->pid)
-		return CMD_OK;
-	return WIFSIGNALED(s->status) ? 128 + WTERMSIG(s->status) :
-					WEXITSTATUS(s->status);
+	return s->pid ? cmd_child_status(s->status) : CMD_OK;
 }
 
 static int run(struct cmd *cmd, void *options_, struct platter_error *err)

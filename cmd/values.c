@@ -55,6 +55,21 @@ error_t cmd_parse_number(const struct argp_state *state, const char *option,
 	return 0;
 }
 
+error_t cmd_parse_sector_size(const struct argp_state *state, const char *arg,
+			      uint32_t *out)
+{
+	uint64_t value;
+	error_t rc = cmd_parse_size(state, "--sector-size", arg, &value);
+
+	if (rc)
+		return rc;
+	if (!value || value > UINT32_MAX)
+		return cmd_usage(state, "--sector-size: %s is not between 1 "
+				 "and 4 GiB", arg);
+	*out = (uint32_t)value;
+	return 0;
+}
+
 error_t cmd_parse_workers(const struct argp_state *state, const char *arg,
 			  unsigned int *out)
 {

@@ -110,6 +110,7 @@ plattersysinclude_HEADERS = \
 	%D%/job/measure.c \
 	%D%/job/rebase.c \
 	%D%/job/replay-follow.c \
+	%D%/job/replay-target.c \
 	%D%/job/replay.c \
 	%D%/job/target.c \
 	%D%/out/dfxml.c \

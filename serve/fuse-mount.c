@@ -394,9 +394,14 @@ int serve_unmount_path(const char *path, bool lazy, struct platter_error *err)
 	return fusermount(argv, path, NULL, err);
 }
 
+bool serve_is_mounted(const struct serve_mount *m)
+{
+	return m->id && mount_at(m->path) == m->id;
+}
+
 int serve_unmount(const struct serve_mount *m, struct platter_error *err)
 {
-	if (!m->id || mount_at(m->path) != m->id)
+	if (!serve_is_mounted(m))
 		return 0;
 	return serve_unmount_path(m->path, true, err);
 }

@@ -232,7 +232,8 @@ int serve_fuse_start(struct serve_fuse **out,
 
 bool serve_fuse_ended(const struct serve_fuse *fuse)
 {
-	return !atomic_load(&fuse->running);
+	/* The threads may not have noticed yet. */
+	return !atomic_load(&fuse->running) || !serve_is_mounted(&fuse->mount);
 }
 
 int serve_fuse_fd(const struct serve_fuse *fuse)

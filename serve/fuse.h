@@ -63,6 +63,8 @@ struct serve_mount {
  */
 int serve_mount(struct serve_mount *m, const struct serve_fuse_options *opts,
 		int *fd, struct platter_error *err) PLATTER_MUST_CHECK;
+/* False when somebody has unmounted it; another may be mounted there then. */
+bool serve_is_mounted(const struct serve_mount *m);
 /* Unmount if it still is; whoever has a file open keeps it. */
 int serve_unmount(const struct serve_mount *m, struct platter_error *err);
 /* The same of any path. Not lazy: -EBUSY or -EPERM while it is in use. */

@@ -444,9 +444,19 @@ fill()
 	assert_equal "$(mounts)" ''
 }
 
+@test "umount tells that the last flush has failed" {
+	succeeds "$PLATTER" mount --image-opts "driver=blkdebug,iotype=flush,file.driver=file,file.filename=disk.raw" m.img
+	random_bytes 4k 0 m.img
+	fails 2 'm.img: ' "$PLATTER" umount m.img
+	[[ $stderr == *'injected flush error'* ]]
+	assert_equal "$(mounts)" ''
+	[ ! -e m.img ]
+	fails 2 'nothing is mounted there' "$PLATTER" umount m.img
+}
+
 @test "umount of what nobody serves any more frees it, and says so" {
 	mounted m.img
-	pid=$(sed -n "s| $BATS_TEST_TMPDIR/m.img .*||; s/^platter:\([0-9]*\)-.*/\1/p" \
+	pid=$(sed -n "s|^platter:\([0-9]*\)-[^ ]* $BATS_TEST_TMPDIR/m.img .*|\1|p" \
 		/proc/self/mounts)
 	kill -9 "$pid"
 	until ! stat m.img >/dev/null 2>&1; do sleep 0.02; done
@@ -585,6 +595,86 @@ disk.raw"
 	nothing_left
 }
 
+# --- with a session -----------------------------------------------------------
+
+# recording ARGUMENT...: serves a node that records, with a session.
+recording()
+{
+	: >run.log
+	serving --session sess --image-opts "$@" driver=blklogwrites,`
+		`file.driver=raw,file.file.filename=disk.raw,log=run.log
+}
+
+# goes_through: what the session is told is in the log, and what it tells is
+# what is there. The command writes block N of 4 KiB.
+goes_through()
+{
+	dd if=/dev/urandom bs=4k count=1 status=none >block
+	"$@" 1
+	succeeds "$PLATTER" log mark --session sess 'step one'
+	succeeds "$PLATTER" log pause --session sess
+	"$@" 2
+	succeeds "$PLATTER" log resume --session sess
+	"$@" 3
+	cat >stats.py <<-'END'
+		import socket
+		s = socket.socket(socket.AF_UNIX)
+		s.connect('sess')
+		s.send(b'stats 0\n')
+		print(s.makefile().readline().strip())
+	END
+	timeout 60 python3 stats.py >stats
+	# While it runs, all that was acknowledged is to be seen.
+	"$PLATTER" log list -U --output=json run.log | jq -r '.[] |
+		if .mark then .mark elif .length > 0 then .offset / 4096
+		else empty end' >got
+	printf '%s\n' 1 'step one' platter-pause 2 platter-resume 3 |
+		diff - got
+	"$PLATTER" log info -U --output=json run.log >info
+	# Without what is of FUA.
+	assert_equal "$(cut -d' ' -f1-5,7-9 stats)" "ok $(jq -r \
+		'"\(.entries) \(."log-size") \(.writes) \(.flushes) '`
+		`'\(.discards) \(.marks) \(."data-bytes")"' info)"
+	kill "$server"
+	ends 0
+	[ ! -e sess ]
+	naive-replay run.log replayed all
+	truncate -s 16M replayed
+	cmp replayed disk.raw
+}
+
+write_file()
+{
+	dd if=block of=m.img bs=4k seek="$1" conv=notrunc status=none
+}
+
+write_nbd()
+{
+	qemu-io -f raw -t writeback -c "write -s block $((4 * $1))k 4k" \
+		"$uri" >written
+}
+
+@test "marks, pauses and numbers go through a session of serve" {
+	need python3
+	recording --fuse m.img
+	goes_through write_file
+}
+
+@test "marks, pauses and numbers go through a session of serve --nbd" {
+	need_nbd
+	need python3 qemu-io
+	recording --nbd sock
+	uri=$(tail -n 1 said)
+	goes_through write_nbd
+}
+
+@test "a session where nothing records refuses marks" {
+	serving --session sess -f raw disk.raw --fuse m.img
+	fails 2 'nothing records here' "$PLATTER" log mark --session sess x
+	kill "$server"
+	ends 0
+}
+
 # --- usage --------------------------------------------------------------------
 
 @test "serve wants to be told how" {
@@ -651,7 +741,7 @@ as_nobody()
 		e2fsck -fn disk.raw >/dev/null 2>&1
 		./platter serve -f raw disk.raw --fuse disk.raw --run "e2fsck -fn {}" \
 			>/dev/null 2>&1
-		! grep fuse.platter /proc/self/mounts
+		grep ' /mnt/.* fuse.platter ' /proc/self/mounts && exit 9
 		: >locked
 		chmod 400 locked
 		./platter mount -f raw disk.raw locked

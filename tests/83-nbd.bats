@@ -17,9 +17,9 @@ setup_file()
 setup()
 {
 	record_setup
+	nbdkit_pid='' idle_pid='' serve=''
 	need_nbd
 	need qemu-io qemu-img nbdinfo nbdcopy jq
-	nbdkit_pid='' idle_pid='' serve=''
 }
 
 teardown()

@@ -254,7 +254,7 @@ kernel_fs()
 	need_nobody
 	need_fuse
 	need_nbd
-	need unshare setpriv mkfs.ext4 e2fsck fuse2fs qemu-io
+	need mkfs.ext4 e2fsck fuse2fs qemu-io
 	disk raw
 	mkdir dev
 	cp -a /dev/null /dev/zero /dev/urandom dev
@@ -365,6 +365,73 @@ $((48 << 20))"
 		conv=notrunc status=none
 	assert [ "$("$PLATTER" log info --output json run.log |
 		jq .entries)" -gt "$first" ]
+}
+
+@test "--append goes on with a log of QEMU" {
+	need_fuse
+	need qemu-io
+	disk raw
+	by_qemu -c 'write -P 1 8k 4k' -c flush -c 'discard 64k 64k'
+	local first
+	first=$("$PLATTER" log info --output json run.log | jq .entries)
+	options=--append records dd if=/dev/urandom of={} bs=4k count=3 \
+		seek=40 conv=notrunc,fsync status=none
+	assert [ "$("$PLATTER" log info --output json run.log |
+		jq .entries)" -ge $((first + 5)) ]
+}
+
+# by_qemu OPTION...: of qemu-io, on the disk, recorded by QEMU in run.log.
+by_qemu()
+{
+	[ -e run.log ] || : >run.log
+	run qemu-io -d unmap "$@" --image-opts driver=blklogwrites,`
+		`file.driver=file,file.filename=disk,log.driver=file,`
+		`log.filename=run.log${append-}
+	assert_success
+	refute_output --partial failed
+}
+
+@test "QEMU goes on with a recorded log, and it stays sound" {
+	need_nbd
+	need qemu-io
+	disk raw
+	records qemu-io -f raw -t writeback -c 'write -P 1 0 64k' \
+		-c 'write -f -P 2 1M 4k' -c 'discard 4k 8k' {nbd}
+	append=,log-append=on by_qemu -c 'write -P 3 60k 8k' -c flush \
+		-c 'discard 1M 512'
+	same_after_replay
+	assert_equal "$(byte_at after.raw 61440)" 03
+	# And so does the next recording.
+	options=--append records dd if=/dev/urandom of={} \
+		bs=4k count=3 conv=notrunc status=none
+}
+
+@test "xfstests' replay-log accepts what was recorded of a file" {
+	need replay-log mkfs.ext4
+	need_fuse
+	disk raw
+	records sh -c 'mkfs.ext4 -q {} && platter log mark made &&
+		dd if=/dev/urandom of={} bs=64k count=9 seek=70 oflag=dsync \
+			conv=notrunc status=none'
+	replayed_by_xfstests
+	replay-log --log run.log --find --end-mark made
+}
+
+@test "xfstests' replay-log accepts what was recorded of an NBD export" {
+	need replay-log qemu-io
+	need_nbd
+	disk raw
+	records qemu-io -f raw -t writeback -c 'write -P 1 0 64k' \
+		-c 'write -f -P 2 1M 4k' -c flush -c 'discard 4k 8k' \
+		-c 'write -z 2M 1M' -c 'write -P 3 5M 1000' {nbd}
+	replayed_by_xfstests
+}
+
+replayed_by_xfstests()
+{
+	cp --sparse=always before.raw replayed.raw
+	replay-log --log run.log --replay replayed.raw
+	cmp replayed.raw disk
 }
 
 @test "--append begins a log that is not there" {
@@ -1113,4 +1180,201 @@ on_small()
 	: >go
 	wait "$recorder"
 	grep '^platter: .* entries, .* written, .*/s, log ' told
+}
+
+# --- counts, by others ------------------------------------------------------
+
+# tally: compares what standard input says was done with the summary in $output:
+# a line "OP OFFSET LENGTH FUA" a request. $own flushes are platter's own.
+tally()
+{
+	local -i begin end data=0 discarded=0
+	local -i writes=0 fuas=0 flushes=${own-0} discards=0
+	local op offset len fua
+
+	while read -r op offset len fua; do
+		# A log has whole sectors.
+		begin=$((offset / 512 * 512))
+		end=$(((offset + len + 511) / 512 * 512))
+		case $op in
+		Write) writes+=1 fuas+=fua data+=end-begin ;;
+		# With FUA these are the request and a flush.
+		Zero) writes+=1 flushes+=fua data+=end-begin ;;
+		Trim) discards+=1 flushes+=fua discarded+=end-begin ;;
+		Flush) flushes+=1 ;;
+		*) fail "what is $op?" ;;
+		esac
+	done
+	# Nothing is soon equal to nothing.
+	assert [ "$writes" -ge 5 ]
+	assert [ "$flushes" -ge 2 ]
+	diff - <(jq -r '.disks[0] | "writes \(.writes)", "FUA \(.fuas)",
+		"flushes \(.flushes)", "discards \(.discards)",
+		"bytes \(."data-bytes")", "discarded \(."discard-bytes")"' \
+		<<<"$output") <<-END
+		writes $writes
+		FUA $fuas
+		flushes $flushes
+		discards $discards
+		bytes $data
+		discarded $discarded
+	END
+}
+
+need_log_filter()
+{
+	need_nbd
+	nbdkit --filter=log nbd --version >/dev/null 2>&1 ||
+		skip "nbdkit has no filter log, or no plugin nbd"
+	front="nbd+unix:///?socket=$PWD/front"
+}
+
+# nbdkit_counts COMMAND...: what that does at $front, to an nbdkit between it
+# and the recording, the log of that nbdkit counts as the summary does.
+nbdkit_counts()
+{
+	rm -f pid front witness
+	run --separate-stderr "$PLATTER" log record -f "$format" \
+		--log run.log --output json disk -- sh -c '
+		nbdkit -f -P pid -U "$PWD/front" --filter=log nbd uri="$1" \
+			logfile=witness &
+		until [ -s pid ]; do
+			kill -0 $! || exit
+			sleep 0.05
+		done
+		shift
+		"$@"
+		code=$?
+		kill $!
+		wait $! && exit $code' sh {nbd} "$@"
+	assert_success
+	[[ $stderr != *failed* ]]
+	refute grep -e return=-1 witness
+	sed -nE -e 's/.* (Write|Zero|Trim) id=[0-9]+ offset=([^ ]+) '`
+		`'count=([^ ]+) .*fua=([01]) .*/\1 \2 \3 \4/p' \
+		-e 's/.* (Flush) id=.*/\1 0 0 0/p' witness >requests
+	tally <requests
+	same_after_replay
+}
+
+@test "what qemu-io does by NBD is counted as nbdkit counts it" {
+	need qemu-io
+	need_log_filter
+	load()
+	{
+		nbdkit_counts qemu-io -t writeback -f raw \
+			-c 'write -P 1 0 64k' -c 'write -f -P 2 64k 4k' \
+			-c 'write -z 128k 64k' -c 'write -z -u 256k 1M' \
+			-c flush -c 'write 3 1000' -c 'discard 600k 64k' \
+			-c 'write -z -f 5M 32k' -c flush -c flush \
+			-c 'write -f 7M 513' -c 'aio_write 8M 1M' \
+			-c 'aio_write 10M 1M' -c 'write -z 12M 20M' "$front"
+		assert [ "$(grep -c Trim requests)" -ge 1 ]
+		assert [ "$(grep -c Zero requests)" -ge 4 ]
+	}
+	nbd_on_both load
+}
+
+@test "a random load by NBD is counted as nbdkit counts it" {
+	local -i at len i seed=$RANDOM
+	local -a commands=()
+	local aligned
+
+	need qemu-io
+	need_log_filter
+	echo "seed $seed"
+	RANDOM=$seed
+	for ((i = 0; i < 200; i++)); do
+		at=$((RANDOM * RANDOM % (40 << 20)))
+		len=$((RANDOM * 3 + 1))
+		# Those of whole sectors.
+		aligned="$((at / 512 * 512)) $((len / 512 * 512 + 512))"
+		case $((RANDOM % 10)) in
+		[0-3]) commands+=(-c "write -P $((i % 251)) $at $len") ;;
+		4) commands+=(-c "write -f -P $((i % 251)) $at $len") ;;
+		5) commands+=(-c "aio_write -P $((i % 251)) $at $len") ;;
+		6) commands+=(-c "write -z $aligned") ;;
+		7) commands+=(-c "write -z -f -u $aligned") ;;
+		8) commands+=(-c "discard $aligned") ;;
+		9) commands+=(-c flush) ;;
+		esac
+	done
+	load()
+	{
+		nbdkit_counts qemu-io -t writeback -f raw "${commands[@]}" \
+			"$front"
+	}
+	nbd_on_both load
+}
+
+@test "what two fio jobs do by NBD is counted as nbdkit counts it" {
+	need fio
+	fio --enghelp | grep -q nbd || skip "fio was built without libnbd"
+	need_log_filter
+	load()
+	{
+		nbdkit_counts fio --ioengine=nbd --name=load --uri="$front" \
+			--rw=randrw --bsrange=512-32k --size=8m --io_size=3m \
+			--iodepth=8 --fsync=16 --numjobs=2 --minimal
+		assert [ "$(grep -c ' Connect ' witness)" -ge 2 ]
+	}
+	nbd_on_both load
+}
+
+# strace_counts COMMAND...: what that, of one thread, does to {}, strace counts
+# as the summary does.
+strace_counts()
+{
+	need_fuse
+	need strace
+	strace -o trace true 2>/dev/null || skip "nothing can be traced here"
+	run --separate-stderr "$PLATTER" log record -f "$format" \
+		--log run.log --output json disk -- strace -s 0 -o trace \
+		-P {} -e trace=desc "$@"
+	assert_success
+	refute grep -E '^(pwritev|writev|mmap|copy_file|sendfile|splice)' trace
+	sed -nE -e 's/^write\(.*\) += ([0-9]+)$/Write 0 \1 0/p' \
+		-e 's/^pwrite64\(.*, ([0-9]+)\) += ([0-9]+)$/Write \1 \2 0/p' \
+		-e 's/^fallocate\(.*, ([0-9]+), ([0-9]+)\) += 0$/Zero \1 \2 0/p' \
+		-e 's/^f(data)?sync\(.*\) += 0$/Flush 0 0 0/p' trace >requests
+	# One is that of the unmounting.
+	own=1 tally <requests
+	same_after_replay
+}
+
+@test "what dd does with conv=fsync is counted as strace counts it" {
+	load()
+	{
+		strace_counts dd if=/dev/urandom of={} bs=64k count=20 seek=3 \
+			conv=notrunc,fsync
+	}
+	on_both load
+}
+
+@test "a random load of one thread is counted as strace counts it" {
+	local -i at len i seed=$RANDOM
+	local -a commands=()
+
+	need xfs_io
+	echo "seed $seed"
+	RANDOM=$seed
+	for ((i = 0; i < 150; i++)); do
+		# What begins inside a page that it has not got, the kernel
+		# writes in two pieces.
+		at=$((RANDOM % 10240 * 4096))
+		len=$((RANDOM * 2 + 1))
+		case $((RANDOM % 8)) in
+		[0-3]) commands+=(-c "pwrite -S $i -b 64k $at $len") ;;
+		4) commands+=(-c "fpunch $((at + i)) $len") ;;
+		5) commands+=(-c "fzero -k $((at + i)) $len") ;;
+		6) commands+=(-c fsync) ;;
+		7) commands+=(-c fdatasync) ;;
+		esac
+	done
+	load()
+	{
+		strace_counts xfs_io "${commands[@]}" {}
+		assert [ "$(grep -c Zero requests)" -ge 1 ]
+	}
+	on_both load
 }

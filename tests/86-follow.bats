@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # Following a log that grows: what is printed and when, how it ends, and the
 # replica that replay keeps. The recorder is image-io over blklogwrites, told
-# by a pipe what to do, so that it can be held anywhere.
+# by a pipe what to do, so that it can be held anywhere; or `log record`.
 
 load lib/logs
+load lib/record
 
 setup()
 {
-	common_setup
+	record_setup
 }
 
 teardown()
@@ -19,6 +20,7 @@ teardown()
 		wait "$pid" 2>/dev/null || true
 	done
 	release
+	record_teardown
 }
 
 # eventually COMMAND...: a minute is enough for any machine.
@@ -54,6 +56,26 @@ recorder_begins()
 	exec {to_recorder}>orders
 	rm orders
 	# It holds the log by then.
+	eventually test -s run.log
+}
+
+# recording {}|{nbd}: `log record` has qemu-io do to it what tell says.
+recording()
+{
+	need qemu-io
+	[ -e disk ] || truncate -s 1M disk
+	mkfifo orders
+	# shellcheck disable=SC2016 # for the command
+	"$PLATTER" log record -q -f raw --log run.log disk -- sh -c '
+		while read -r order; do
+			case $order in
+			mark*) platter log $order ;;
+			*) qemu-io -f raw -t writeback -c "$order" "$0" ;;
+			esac || exit
+		done' "$1" <orders >recorded 2>&1 3>&- &
+	recorder=$!
+	exec {to_recorder}>orders
+	rm orders
 	eventually test -s run.log
 }
 
@@ -156,6 +178,26 @@ script()
 	follower_ends 0
 	assert_equal "$(sed 's/  (recovered)$//' followed)" \
 		"$(platter log list run.log)"
+}
+
+@test "what log record records is printed while it runs" {
+	need jq
+	need_fuse
+	recording {}
+	follow --jsonl
+	tell 'write -P 1 0 4k'
+	eventually grep -q '"length": 4096,' followed
+	tell 'mark there'
+	eventually grep -q '"mark": "there"' followed
+	tell 'write -P 2 8k 2k'
+	eventually grep -q '"length": 2048,' followed
+	run ! grep dm-log-writes-end followed
+	recorder_ends
+	follower_ends 0
+	assert_equal "$(cat complaint)" ''
+	assert_equal "$(jq -c "del(.recovered)" followed)" "$(rows)"
+	assert_equal "$(tail -n 1 followed | jq -r .mark)" dm-log-writes-end
+	nothing_left
 }
 
 @test "a log nobody writes is printed to its end" {
@@ -446,6 +488,29 @@ replica()
 	follower_ends 0
 	cmp disk replica
 	grep -qx 'verified: yes' followed
+}
+
+@test "a replica equals the disk whenever what log record runs pauses" {
+	local i
+
+	need_nbd
+	truncate -s 1M disk
+	head -c 300000 /dev/urandom | dd of=disk conv=notrunc status=none
+	cp disk before
+	recording {nbd}
+	replica --base before --base-format raw --verify
+	for ((i = 1; i <= 4; i++)); do
+		tell "write -P $i $((i * 7))k 20k" "discard $((i * 40))k 8k" \
+			"write -z -u $((i * 60))k 8k" \
+			"write -f -P $((i + 200)) $((900 + i))k 1k" "mark $i"
+		eventually marked "$i"
+		eventually cmp -s disk replica
+	done
+	recorder_ends
+	follower_ends 0
+	cmp disk replica
+	grep -qx 'verified: yes' followed
+	nothing_left
 }
 
 wrote_twice()

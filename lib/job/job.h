@@ -183,4 +183,15 @@ int plt_replay_in_order(const struct plt_in_order *job,
 			struct platter_replay_result *result,
 			struct platter_error *err) PLATTER_MUST_CHECK;
 
+/* ---- replay-target.c ---- */
+
+/* By its name; `is_log` is whether that is where the log is. */
+int plt_replay_check_target(const struct platter_replay_options *opts,
+			    struct platter_image *base, bool is_log,
+			    struct platter_error *err) PLATTER_MUST_CHECK;
+/* -EIO where the target is not what the view says. */
+int plt_replay_verify(struct platter_image *view, struct platter_image *target,
+		      const struct plt_compare_request *req,
+		      struct platter_error *err) PLATTER_MUST_CHECK;
+
 #endif

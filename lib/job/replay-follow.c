@@ -8,7 +8,6 @@
  * not say; the target grows with what the entries reach.
  */
 #include <inttypes.h>
-#include <string.h>
 
 #include "base/checked.h"
 #include "base/error.h"
@@ -34,22 +33,6 @@ struct replica {
 };
 
 /* ---- the target ---- */
-
-static int check_names(const struct replica *r, struct platter_error *err)
-{
-	const char *format = r->opts->target_format;
-
-	if (format && strcmp(format, PLT_FORMAT_FALLBACK))
-		return plt_err_set(err, -ENOTSUP, "%s: only raw targets can be "
-				   "replayed to, not %s", r->path, format);
-	if (plt_same_file(plt_wlog_follow_path(r->f), r->path))
-		return plt_err_set(err, -EINVAL, "%s: is the log as well",
-				   r->path);
-	if (r->base && plt_image_uses_path(r->base, r->path))
-		return plt_err_set(err, -EINVAL, "%s: is the base as well",
-				   r->path);
-	return 0;
-}
 
 static int copy_base(struct replica *r, struct platter_error *err)
 {
@@ -133,6 +116,7 @@ static int prepare(struct replica *r, struct platter_error *err)
 	const struct platter_open_options base = {
 		.format = r->opts->base_format,
 	};
+	bool is_log = plt_same_file(plt_wlog_follow_path(r->f), r->path);
 	int rc = 0;
 
 	if (r->opts->has_range &&
@@ -146,7 +130,7 @@ static int prepare(struct replica *r, struct platter_error *err)
 		rc = platter_image_open(&r->base, r->ctx, r->opts->base, &base,
 					err);
 	if (!rc)
-		rc = check_names(r, err);
+		rc = plt_replay_check_target(r->opts, r->base, is_log, err);
 	if (!rc)
 		rc = open_target(r, err);
 	if (rc)
@@ -223,17 +207,8 @@ static int compare(struct replica *r, struct platter_image *view,
 		.workers = r->opts->workers,
 		.progress = r->opts->progress,
 	};
-	struct platter_compare_result result;
-	int rc;
 
-	rc = plt_compare_range(view, r->target.img, &req, &result, err);
-	if (rc)
-		return plt_err_prefix(err, rc, "verifying");
-	if (result.verdict != PLATTER_COMPARE_SAME)
-		return plt_err_set(err, -EIO, "%s: differs from the log at "
-				   "offset %" PRIu64 " after it was written",
-				   r->path, result.offset);
-	return 0;
+	return plt_replay_verify(view, r->target.img, &req, err);
 }
 
 /* Against the state at the point reached, which the index gives. */

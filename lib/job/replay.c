@@ -8,7 +8,6 @@
  * to be wrong is checked before the target is touched.
  */
 #include <inttypes.h>
-#include <string.h>
 
 #include "base/checked.h"
 #include "base/error.h"
@@ -100,23 +99,6 @@ static int check_points(const struct replay *r, struct platter_error *err)
 				   " to start from is behind point %" PRIu64
 				   " to end at", r->log->name, r->opts->from,
 				   r->opts->to);
-	return 0;
-}
-
-static int check_target_name(const struct replay *r, struct platter_error *err)
-{
-	const char *path = r->path;
-	const char *format = r->opts->target_format;
-
-	if (format && strcmp(format, PLT_FORMAT_FALLBACK))
-		return plt_err_set(err, -ENOTSUP, "%s: only raw targets can be "
-				   "replayed to, not %s", path, format);
-	if (plt_image_uses_path(r->log->img, path))
-		return plt_err_set(err, -EINVAL, "%s: is the log as well",
-				   path);
-	if (r->base && plt_image_uses_path(r->base, path))
-		return plt_err_set(err, -EINVAL, "%s: is the base as well",
-				   path);
 	return 0;
 }
 
@@ -274,7 +256,10 @@ static int prepare(struct replay *r, struct platter_error *err)
 	if (!rc)
 		rc = open_base(r, err);
 	if (!rc)
-		rc = check_target_name(r, err);
+		rc = plt_replay_check_target(r->opts, r->base,
+					     plt_image_uses_path(r->log->img,
+								 r->path),
+					     err);
 	if (!rc)
 		rc = find_size(r, err);
 	if (!rc)
@@ -352,17 +337,8 @@ static int verify_part(struct replay *r, const struct part *part,
 		.workers = r->opts->workers,
 		.progress = begin_step(r, part->end - part->begin),
 	};
-	struct platter_compare_result result;
-	int rc;
 
-	rc = plt_compare_range(part->src, r->target.img, &req, &result, err);
-	if (rc)
-		return plt_err_prefix(err, rc, "verifying");
-	if (result.verdict != PLATTER_COMPARE_SAME)
-		return plt_err_set(err, -EIO, "%s: differs from the log at "
-				   "offset %" PRIu64 " after it was written",
-				   r->path, result.offset);
-	return 0;
+	return plt_replay_verify(part->src, r->target.img, &req, err);
 }
 
 static int verify(struct replay *r, struct platter_error *err)

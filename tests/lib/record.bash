@@ -44,6 +44,9 @@ need_fuse()
 need_nbd()
 {
 	need nbdkit
+	if [ -n "$SANITIZERS" ]; then
+		skip "nbdkit itself was built without sanitizers"
+	fi
 	[ -e "$PLATTER_NBDKIT_PLUGIN" ] || skip "the plugin was not built"
 }
 
