@@ -21,7 +21,6 @@
 
 #include "log-record.h"
 
-
 /* ---- the private folder ---- */
 
 static int make_dir(struct record *r, struct platter_error *err)

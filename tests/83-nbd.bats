@@ -516,7 +516,9 @@ gone()
 	nothing_left
 }
 
-@test "an idle client does not hold up the end" {
+# By platter serve, whose process is $serve, until it answers.
+serve_qcow2()
+{
 	copy qcow2
 	"$PLATTER" serve --nbd sock disk.qcow2 >serve.out 2>&1 3>&- &
 	serve=$!
@@ -524,6 +526,10 @@ gone()
 		kill -0 "$serve" || fail "$(cat serve.out)"
 		sleep 0.02
 	done
+}
+
+@test "an idle client does not hold up the end" {
+	serve_qcow2
 	idle "$(uri)"
 	kill -TERM "$serve"
 	gone "$serve"
@@ -536,13 +542,7 @@ gone()
 }
 
 @test "nbdkit writes back and ends when its parent is killed" {
-	copy qcow2
-	"$PLATTER" serve --nbd sock disk.qcow2 >serve.out 2>&1 3>&- &
-	serve=$!
-	until [ -S sock ] && qemu-io -f raw -c quit "$(uri)" 2>/dev/null; do
-		kill -0 "$serve" || fail "$(cat serve.out)"
-		sleep 0.02
-	done
+	serve_qcow2
 	child=$(served_by "$serve")
 	idle "$(uri)"
 	kill -KILL "$serve"
@@ -554,13 +554,7 @@ gone()
 }
 
 @test "that nbdkit was killed is an error" {
-	copy qcow2
-	"$PLATTER" serve --nbd sock disk.qcow2 >serve.out 2>&1 3>&- &
-	serve=$!
-	until [ -S sock ] && qemu-io -f raw -c quit "$(uri)" 2>/dev/null; do
-		kill -0 "$serve" || fail "$(cat serve.out)"
-		sleep 0.02
-	done
+	serve_qcow2
 	kill -KILL "$(served_by "$serve")"
 	rc=0
 	wait "$serve" || rc=$?

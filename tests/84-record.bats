@@ -899,11 +899,10 @@ two_disks()
 	nothing_left
 }
 
-@test "Ctrl-C is the command's to act on" {
-	need_fuse
-	need python3
-	disk raw
-	# A session of its own, with a terminal to type in.
+# ctrl_c COMMAND...: run it with a terminal of its own, type Ctrl-C there once
+# there is a file "started", and print the exit code.
+ctrl_c()
+{
 	cat >terminal.py <<-'END'
 		import os, pty, sys, time
 		pid, fd = pty.fork()
@@ -919,7 +918,14 @@ two_disks()
 		    pass
 		print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 	END
-	run timeout 60 python3 terminal.py "$PLATTER" log record -q -f raw \
+	timeout 60 python3 terminal.py "$@"
+}
+
+@test "Ctrl-C is the command's to act on" {
+	need_fuse
+	need python3
+	disk raw
+	run ctrl_c "$PLATTER" log record -q -f raw \
 		--log run.log disk -- sh -c '
 		trap "echo bye | dd of={} bs=512 conv=notrunc,sync \
 			status=none; exit 5" INT
@@ -935,22 +941,7 @@ two_disks()
 	need_nbd
 	need python3 qemu-io
 	disk raw
-	cat >terminal.py <<-'END'
-		import os, pty, sys, time
-		pid, fd = pty.fork()
-		if pid == 0:
-		    os.execvp(sys.argv[1], sys.argv[1:])
-		while not os.path.exists('started'):
-		    time.sleep(0.05)
-		os.write(fd, b'\x03')
-		try:
-		    while os.read(fd, 4096):
-		        pass
-		except OSError:
-		    pass
-		print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
-	END
-	run timeout 60 python3 terminal.py "$PLATTER" log record -q -f raw \
+	run ctrl_c "$PLATTER" log record -q -f raw \
 		--log run.log disk -- sh -c '
 		trap "qemu-io -f raw -c \"write -P 9 0 4k\" {nbd}; exit 5" INT
 		: >started
