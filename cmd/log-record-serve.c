@@ -20,34 +20,9 @@
 #include <unistd.h>
 
 #include "log-record.h"
+#include "served.h"
 
 /* ---- the private folder ---- */
-
-static int make_dir(struct record *r, struct platter_error *err)
-{
-	const char *tmp = getenv("TMPDIR");
-	char *made;
-	int rc;
-
-	if (!tmp || !*tmp)
-		tmp = "/tmp";
-	if (asprintf(&made, "%s/platter-XXXXXX", tmp) < 0)
-		return platter_error_errno(err, -ENOMEM, "%s", tmp);
-	if (!mkdtemp(made)) {
-		rc = platter_error_errno(err, -errno, "%s: making a folder to "
-					 "serve from (set TMPDIR to another "
-					 "place)", tmp);
-		free(made);
-		return rc;
-	}
-	/* The command may have another current folder. */
-	r->dir = realpath(made, NULL);
-	rc = r->dir ? 0 : platter_error_errno(err, -errno, "%s", made);
-	if (rc)
-		rmdir(made);
-	free(made);
-	return rc;
-}
 
 static int remove_one(const char *path, const struct stat *st, int type,
 		      struct FTW *ftw)
@@ -245,7 +220,7 @@ static int serve_by_nbdkit(struct record *r, struct platter_error *err)
 
 int record_serve(struct record *r, struct platter_error *err)
 {
-	int rc = make_dir(r, err);
+	int rc = cmd_served_make_dir(&r->dir, err);
 
 	if (!rc)
 		rc = choose_session(r, err);

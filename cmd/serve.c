@@ -127,21 +127,10 @@ struct serving {
 
 static int temporary_path(struct serving *s, struct platter_error *err)
 {
-	const char *tmp = getenv("TMPDIR");
+	int rc = cmd_served_make_dir(&s->dir, err);
 
-	if (asprintf(&s->dir, "%s/platter-XXXXXX", tmp && *tmp ? tmp : "/tmp") <
-	    0) {
-		s->dir = NULL;
-		return platter_error_errno(err, -ENOMEM, "--run");
-	}
-	if (!mkdtemp(s->dir)) {
-		int rc = platter_error_errno(err, -errno, "a folder for the "
-					     "file, %s", s->dir);
-
-		free(s->dir);
-		s->dir = NULL;
+	if (rc)
 		return rc;
-	}
 	if (asprintf(&s->path, "%s/disk", s->dir) < 0) {
 		s->path = NULL;
 		return platter_error_errno(err, -ENOMEM, "--run");

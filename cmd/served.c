@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What `platter serve` and `platter mount` do alike. */
+/* What the verbs that serve images do alike: serve, mount, log record. */
 #include <string.h>
 #include <sys/signalfd.h>
+#include <unistd.h>
 
 #include "served.h"
 
@@ -89,4 +90,29 @@ int cmd_served_signals(int *fd, sigset_t *mask, struct platter_error *err)
 	sigprocmask(SIG_BLOCK, &set, mask);
 	*fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	return *fd < 0 ? platter_error_errno(err, -errno, "signals") : 0;
+}
+
+int cmd_served_make_dir(char **dir, struct platter_error *err)
+{
+	const char *tmp = getenv("TMPDIR");
+	char *made;
+	int rc;
+
+	if (!tmp || !*tmp)
+		tmp = "/tmp";
+	if (asprintf(&made, "%s/platter-XXXXXX", tmp) < 0)
+		return platter_error_errno(err, -ENOMEM, "%s", tmp);
+	if (!mkdtemp(made)) {
+		rc = platter_error_errno(err, -errno, "%s: making a folder to "
+					 "serve from (set TMPDIR to another "
+					 "place)", tmp);
+		free(made);
+		return rc;
+	}
+	*dir = realpath(made, NULL);
+	rc = *dir ? 0 : platter_error_errno(err, -errno, "%s", made);
+	if (rc)
+		rmdir(made);
+	free(made);
+	return rc;
 }

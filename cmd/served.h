@@ -33,6 +33,13 @@ int cmd_served_open(struct cmd *cmd, const struct cmd_served *o,
 int cmd_served_signals(int *fd, sigset_t *mask, struct platter_error *err)
 	PLATTER_MUST_CHECK;
 
+/*
+ * A new private folder below TMPDIR to serve from, as an absolute path: a
+ * command may have another current folder. The caller removes and frees it.
+ */
+int cmd_served_make_dir(char **dir, struct platter_error *err)
+	PLATTER_MUST_CHECK;
+
 /* serve-run.c: the command of --run */
 struct serve_run {
 	const char *command;		/* with {} and {nbd} */
