@@ -15,6 +15,7 @@ EXTRA_DIST += %D%/libplatter.sym
 platterincludedir = $(includedir)/platter
 plattersysincludedir = $(platterincludedir)/sys
 platterinclude_HEADERS = \
+	%D%/include/platter/crash.h \
 	%D%/include/platter/error.h \
 	%D%/include/platter/image.h \
 	%D%/include/platter/job.h \
@@ -53,6 +54,7 @@ plattersysinclude_HEADERS = \
 	%D%/base/opts.h \
 	%D%/base/pool.c \
 	%D%/base/pool.h \
+	%D%/base/program.c \
 	%D%/base/rate.c \
 	%D%/base/rate.h \
 	%D%/base/size.c \
@@ -93,6 +95,85 @@ plattersysinclude_HEADERS = \
 	%D%/core/rw.h \
 	%D%/core/spec.c \
 	%D%/core/whole.c \
+	%D%/crash/bisect.c \
+	%D%/crash/builtin-acked.c \
+	%D%/crash/builtin-files.c \
+	%D%/crash/builtin-fs.c \
+	%D%/crash/builtin-guest.c \
+	%D%/crash/builtin-image.c \
+	%D%/crash/builtin-promise.c \
+	%D%/crash/builtin-sqlite.c \
+	%D%/crash/builtin-tool.c \
+	%D%/crash/builtin.c \
+	%D%/crash/builtin.h \
+	%D%/crash/command-keeper.c \
+	%D%/crash/command-keepers.c \
+	%D%/crash/command.c \
+	%D%/crash/command.h \
+	%D%/crash/crash.h \
+	%D%/crash/ddmin.c \
+	%D%/crash/ddmin.h \
+	%D%/crash/explore-reads.c \
+	%D%/crash/explore-task.c \
+	%D%/crash/explore.c \
+	%D%/crash/explore.h \
+	%D%/crash/harness.c \
+	%D%/crash/image.c \
+	%D%/crash/leaf.c \
+	%D%/crash/leaf.h \
+	%D%/crash/marks.c \
+	%D%/crash/marks.h \
+	%D%/crash/name.c \
+	%D%/crash/open.c \
+	%D%/crash/ranges.c \
+	%D%/crash/recover.c \
+	%D%/crash/report-axis.c \
+	%D%/crash/report-fields.c \
+	%D%/crash/report-fields.h \
+	%D%/crash/report-html-picture.c \
+	%D%/crash/report-html-tables.c \
+	%D%/crash/report-html-text.c \
+	%D%/crash/report-html.c \
+	%D%/crash/report-html.h \
+	%D%/crash/report-jsonl.c \
+	%D%/crash/report-junit.c \
+	%D%/crash/report-merge.c \
+	%D%/crash/report-picture.c \
+	%D%/crash/report-picture.h \
+	%D%/crash/report-png.c \
+	%D%/crash/report-read.c \
+	%D%/crash/report-run.c \
+	%D%/crash/report-save.c \
+	%D%/crash/report-strings.c \
+	%D%/crash/report-tap.c \
+	%D%/crash/report.c \
+	%D%/crash/report.h \
+	%D%/crash/scratch.c \
+	%D%/crash/shrink-cause.c \
+	%D%/crash/shrink-frame.c \
+	%D%/crash/shrink-say.c \
+	%D%/crash/shrink-try.c \
+	%D%/crash/shrink.c \
+	%D%/crash/shrink.h \
+	%D%/crash/state.c \
+	%D%/crash/store.c \
+	%D%/crash/store.h \
+	%D%/crash/units-base.c \
+	%D%/crash/units.c \
+	%D%/crash/units.h \
+	%D%/crash/verdict.c \
+	%D%/crash/walk-census.c \
+	%D%/crash/walk-damage.c \
+	%D%/crash/walk-early.c \
+	%D%/crash/walk-exhaustive.c \
+	%D%/crash/walk-parts.c \
+	%D%/crash/walk-plan.c \
+	%D%/crash/walk-random.c \
+	%D%/crash/walk-reads.c \
+	%D%/crash/walk-seen.c \
+	%D%/crash/walk-writes.c \
+	%D%/crash/walk.c \
+	%D%/crash/walk.h \
 	%D%/job/bench.c \
 	%D%/job/bitmaps.c \
 	%D%/job/chain.c \
@@ -131,6 +212,7 @@ plattersysinclude_HEADERS = \
 	%D%/wlog/format.h \
 	%D%/wlog/index.c \
 	%D%/wlog/info.c \
+	%D%/wlog/noise.c \
 	%D%/wlog/open.c \
 	%D%/wlog/overlay.c \
 	%D%/wlog/overlay.h \
@@ -140,6 +222,8 @@ plattersysinclude_HEADERS = \
 	%D%/wlog/recorder-overlay.c \
 	%D%/wlog/recorder.c \
 	%D%/wlog/recorder.h \
+	%D%/wlog/recording.c \
+	%D%/wlog/recording.h \
 	%D%/wlog/sidecar.c \
 	%D%/wlog/stat.c \
 	%D%/wlog/state.c \

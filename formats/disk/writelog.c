@@ -5,7 +5,9 @@
  * Children are `log` and, where the device did not start as zeros, `base`.
  * `at` is a point (see <platter/log.h>), the end when absent; with `from`, only
  * the entries between the two points count. Reading goes through the log's
- * index, which is loaded or built when the image is opened for I/O.
+ * index, which is loaded or built when the image is opened for I/O. `state`
+ * is a crash state instead of a point (see <platter/crash.h>): it is worked
+ * out when the image is opened, and is but a point with patches from then on.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -16,12 +18,14 @@
 
 #include "base/error.h"
 #include "base/mem.h"
+#include "crash/crash.h"
 #include "drivers.h"
 #include "wlog/wlog.h"
 
 struct writelog {
 	struct platter_log *log;
 	struct plt_wlog_state state;
+	char *crash;		/* the name of the crash state, or NULL */
 };
 
 static int open_children(struct platter_image *img,
@@ -110,6 +114,78 @@ static int choose_size(struct platter_image *img, struct platter_options *opts,
 	return 0;
 }
 
+/* ---- crash states ---- */
+
+static int choose_cover(struct platter_options *opts,
+			enum platter_crash_cover *cover,
+			struct platter_error *err)
+{
+	const char *text = platter_options_string(opts, "flush-cover");
+
+	*cover = text && !strcmp(text, "strict") ? PLATTER_CRASH_COVER_STRICT :
+		 PLATTER_CRASH_COVER_LOGGED;
+	if (text && strcmp(text, "strict") && strcmp(text, "logged"))
+		return plt_err_set(err, -EINVAL,
+				   "flush-cover=%s: use logged or strict",
+				   text);
+	return 0;
+}
+
+/* Options that say the same as a state would be ignored, or contradict it. */
+static int check_alone(struct platter_options *opts, const char *name,
+		       struct platter_error *err)
+{
+	static const char *const others[] = { "at", "from", "discard" };
+
+	for (size_t i = 0; i < PLT_ARRAY_SIZE(others); i++)
+		if (platter_options_string(opts, others[i]))
+			return plt_err_set(err, -EINVAL,
+					   "state=%s says all there is: leave out %s",
+					   name, others[i]);
+	return 0;
+}
+
+static int choose_crash(struct platter_image *img,
+			struct platter_options *opts, const char *name,
+			struct platter_error *err)
+{
+	struct writelog *w = platter_image_state(img);
+	enum platter_crash_cover cover;
+	struct platter_crash_state *state;
+	struct platter_crash *crash;
+	int rc;
+
+	rc = check_alone(opts, name, err);
+	if (!rc)
+		rc = choose_cover(opts, &cover, err);
+	if (!rc)
+		rc = platter_log_index(w->log, NULL, err);
+	if (!rc)
+		rc = plt_crash_new(&crash, platter_image_context(img), w->log,
+				   platter_image_child(img, "base"), 0, cover,
+				   err);
+	if (rc)
+		return rc;
+	rc = platter_crash_state_parse(&state, crash, name, err);
+	if (!rc) {
+		rc = plt_crash_state_view(state, &w->state, err);
+		w->crash = plt_strdup(platter_crash_state_name(state), err);
+		platter_crash_state_unref(state);
+	}
+	platter_crash_close(crash);
+	return rc || w->crash ? rc : -ENOMEM;
+}
+
+static int choose(struct platter_image *img, struct platter_options *opts,
+		  struct platter_error *err)
+{
+	const char *name = platter_options_string(opts, "state");
+
+	if (name)
+		return choose_crash(img, opts, name, err);
+	return choose_points(img, opts, err);
+}
+
 static int open_moment(struct platter_image *img, struct platter_options *opts,
 		       struct platter_error *err)
 {
@@ -120,10 +196,18 @@ static int open_moment(struct platter_image *img, struct platter_options *opts,
 	if (!(platter_image_flags(img) & PLATTER_O_NO_IO))
 		rc = platter_log_index(w->log, NULL, err);
 	if (!rc)
-		rc = choose_points(img, opts, err);
+		rc = choose(img, opts, err);
 	if (!rc)
 		rc = choose_size(img, opts, err);
 	return rc ? rc : plt_wlog_resume_new(&w->state.resume, err);
+}
+
+static void release(struct writelog *w)
+{
+	plt_wlog_resume_free(w->state.resume);
+	free((void *)w->state.patches);
+	free(w->crash);
+	platter_log_close(w->log);
 }
 
 static int writelog_open(struct platter_image *img,
@@ -143,16 +227,13 @@ static int writelog_open(struct platter_image *img,
 		return rc;
 	rc = open_moment(img, opts, err);
 	if (rc)
-		platter_log_close(w->log);
+		release(w);
 	return rc;
 }
 
 static void writelog_close(struct platter_image *img)
 {
-	struct writelog *w = platter_image_state(img);
-
-	plt_wlog_resume_free(w->state.resume);
-	platter_log_close(w->log);
+	release(platter_image_state(img));
 }
 
 static int writelog_map(struct platter_image *img, uint64_t offset,
@@ -164,6 +245,15 @@ static int writelog_map(struct platter_image *img, uint64_t offset,
 	return plt_wlog_state_fill_maps(&w->state,
 					platter_image_child(img, "base"),
 					offset, len, maps, count, err);
+}
+
+static int writelog_read_special(struct platter_image *img, void *buf,
+				 size_t len, uint64_t offset,
+				 struct platter_error *err)
+{
+	const struct writelog *w = platter_image_state(img);
+
+	return plt_wlog_state_read_noise(&w->state, buf, len, offset, err);
 }
 
 static int writelog_describe(struct platter_image *img,
@@ -181,8 +271,12 @@ static int writelog_describe(struct platter_image *img,
 	platter_out_u64(out, "entries", s->entries);
 	platter_out_u64(out, "recovered", s->recovered);
 	platter_out_u64(out, "marks", s->marks);
-	platter_out_u64(out, "from", w->state.from);
-	platter_out_u64(out, "at", w->state.to);
+	if (w->crash) {
+		platter_out_string(out, "state", w->crash);
+	} else {
+		platter_out_u64(out, "from", w->state.from);
+		platter_out_u64(out, "at", w->state.to);
+	}
 	platter_out_bool(out, "damaged", s->damaged);
 	return 0;
 }
@@ -198,6 +292,8 @@ static const struct platter_option options[] = {
 	{ "at", "the moment: N, mark:NAME, flush:K, fua:K or end (end)" },
 	{ "from", "apply only the entries behind this point (0)" },
 	{ "discard", "what discarded sectors hold: zero, or ignore discards (zero)" },
+	{ "state", "a crash state, platter-crash(7), in place of the options above" },
+	{ "flush-cover", "which writes a flush covers, for state: logged or strict (logged)" },
 	{ "size", "bytes of the device (as small as log and base allow)" },
 	{ "log-sector-size", "bytes, instead of what the super block says" },
 	{ "index", "the log's index file (LOG.idx when it is there)" },
@@ -206,6 +302,7 @@ static const struct platter_option options[] = {
 
 static const struct platter_format_ops format_ops = {
 	.map = writelog_map,
+	.read_special = writelog_read_special,
 };
 
 const struct platter_driver plt_writelog_driver = {

@@ -163,3 +163,10 @@ void plt_xxh3_free(struct plt_xxh3 *h)
 	XXH3_freeState(h->state);
 	free(h);
 }
+
+struct plt_hash128 plt_xxh3_128(const void *buf, size_t len)
+{
+	const XXH128_hash_t h = XXH3_128bits(buf, len);
+
+	return (struct plt_hash128){ .lo = h.low64, .hi = h.high64 };
+}

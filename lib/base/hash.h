@@ -44,4 +44,10 @@ void plt_xxh3_update(struct plt_xxh3 *h, const void *buf, size_t len);
 uint64_t plt_xxh3_digest(const struct plt_xxh3 *h);
 void plt_xxh3_free(struct plt_xxh3 *h);		/* NULL is ok */
 
+/* 128-bit XXH3 of bytes in memory; the same on every machine. */
+struct plt_hash128 {
+	uint64_t lo, hi;
+};
+struct plt_hash128 plt_xxh3_128(const void *buf, size_t len);
+
 #endif

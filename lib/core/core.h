@@ -119,6 +119,14 @@ int plt_image_open_tree(struct platter_image **out,
 			enum platter_cache cache, struct platter_error *err)
 	PLATTER_MUST_CHECK;
 
+/*
+ * Open an image of `format` that is stored in `file`, a protocol node, which
+ * goes to it, or is closed on error.
+ */
+int plt_image_open_over(struct platter_image **out, struct platter_image *file,
+			const char *format, unsigned int flags,
+			struct platter_error *err) PLATTER_MUST_CHECK;
+
 /* The error for a file name that no protocol driver claims. */
 int plt_spec_unclaimed(const char *filename, struct platter_error *err);
 /* Length of the "scheme" in "scheme:rest", as qemu sees it; 0 when none. */

@@ -367,6 +367,30 @@ int platter_image_open(struct platter_image **out, struct platter_context *ctx,
 	return rc;
 }
 
+int plt_image_open_over(struct platter_image **out, struct platter_image *file,
+			const char *format, unsigned int flags,
+			struct platter_error *err)
+{
+	const struct place at = {
+		.ctx = file->ctx,
+		.flags = flags,
+		.cache = file->cache,
+	};
+	const struct platter_driver *drv = plt_driver_find(file->ctx, format);
+	struct platter_options *empty = drv ? plt_options_new(err) : NULL;
+	int rc;
+
+	if (!empty) {
+		rc = drv ? -ENOMEM : plt_err_set(err, -EINVAL, "unknown "
+						 "format \"%s\"", format);
+		plt_image_free(file);
+		return rc;
+	}
+	rc = open_over(out, &at, drv, empty, file, err);
+	plt_options_free(empty);
+	return rc;
+}
+
 int plt_image_open_tree(struct platter_image **out,
 			struct platter_context *ctx,
 			struct platter_options *tree, unsigned int flags,

@@ -32,6 +32,7 @@
 #define WIDTH		80		/* columns, if not known */
 #define BAR_MIN		10		/* columns; narrower, it is left out */
 #define LINE_MAX_COLUMNS 1000
+#define FACTS		160		/* bytes behind the bar */
 #define HUNDRED		10000u		/* percent, in hundredths */
 #define QEMU_STEP	100u		/* qemu-img's: one percent */
 
@@ -56,6 +57,7 @@ struct reporter {
 	uint64_t rate_at;		/* ns */
 	uint64_t rate_done;		/* bytes at that time */
 	double rate;			/* bytes per second, 0 = not known */
+	char facts[FACTS];		/* the job's own; "" = bytes */
 };
 
 static void on_stop(int sig)
@@ -161,6 +163,8 @@ static size_t put_facts(const struct reporter *r, char *text, size_t size)
 	char speed[PLATTER_SIZE_TEXT_MAX];
 	char clock[32] = "-:--";
 
+	if (*r->facts)
+		return (size_t)snprintf(text, size, "%s", r->facts);
 	if (r->done < r->total) {
 		word = "left";
 		seconds = rate >= 1 ? (double)(r->total - r->done) / rate : -1;
@@ -180,7 +184,7 @@ static size_t put_facts(const struct reporter *r, char *text, size_t size)
 static void draw(struct reporter *r)
 {
 	unsigned int h = hundredths(r);
-	char facts[160];
+	char facts[FACTS];
 	char bar[LINE_MAX_COLUMNS + 1];
 	/* The last column stays free, or the terminal would wrap. */
 	int width = columns(r->stream) - 1;
@@ -305,6 +309,13 @@ int platter_progress_new(struct platter_progress **out,
 		put_qemu(stream, 0, '\r');
 	*out = &r->base;
 	return 0;
+}
+
+void platter_progress_facts(struct platter_progress *p, const char *text)
+{
+	struct reporter *r = (struct reporter *)p;
+
+	snprintf(r->facts, sizeof(r->facts), "%s", text);
 }
 
 static void finish(struct reporter *r, bool done)

@@ -40,6 +40,7 @@ void plt_recorder_init(struct plt_recorder *r, struct platter_image *node)
 {
 	r->node = node;
 	r->file = platter_image_child(node, "file");
+	r->log.img = platter_image_child(node, "log");
 	pthread_mutex_init(&r->lock, NULL);
 	pthread_cond_init(&r->changed, NULL);
 	plt_claims_init(&r->claims);
@@ -50,23 +51,24 @@ int plt_recorder_start(struct plt_recorder *r,
 		       const struct plt_recorder_options *opts,
 		       struct platter_error *err)
 {
-	struct platter_image *log = platter_image_child(r->node, "log");
+	struct platter_image *log = r->log.img;
 	int rc;
 
 	if (!platter_image_writable(r->node)) {
-		r->log.img = log;
 		return opts->overlay ?
 		       plt_recorder_load(r, !opts->log.append ||
 					    !platter_image_size(log), err) : 0;
 	}
 	rc = plt_wlog_appender_open(&r->log, log, &opts->log, err);
-	if (rc)
-		return rc;
-	if (opts->overlay)
-		rc = plt_recorder_load(r, !r->log.entries, err);
-	if (rc)
-		plt_wlog_appender_close(&r->log);
 	r->started = !rc;
+	if (!rc && opts->overlay)
+		rc = plt_recorder_load(r, !r->log.entries, err);
+	if (rc && r->started)
+		plt_wlog_appender_close(&r->log);
+	if (rc) {
+		r->started = false;
+		r->log.img = log;
+	}
 	return rc;
 }
 

@@ -160,7 +160,8 @@ static void describe(const struct sweep *s, const struct layer *top,
 	if (!top)
 		return;
 	seg->entry = top->entry;
-	seg->kind = PLT_WLOG_ZERO;
+	seg->kind = s->state->pattern_discard ? PLT_WLOG_PATTERN :
+		    PLT_WLOG_ZERO;
 	if (s->ix->lengths[top->extent] & PLT_WLOG_EXTENT_DISCARD)
 		return;
 	seg->kind = PLT_WLOG_DATA;
@@ -291,9 +292,9 @@ static bool merge(struct plt_wlog_segment *last,
 	return true;
 }
 
-int plt_wlog_state_map(const struct plt_wlog_state *state, uint64_t offset,
-		       uint64_t len, struct plt_wlog_segment *segs,
-		       size_t *count, struct platter_error *err)
+static int map_log(const struct plt_wlog_state *state, uint64_t offset,
+		   uint64_t len, struct plt_wlog_segment *segs, size_t *count,
+		   struct platter_error *err)
 {
 	const uint64_t mask = state->log->sector_size - 1;
 	const unsigned int bits = state->log->sector_bits;
@@ -308,7 +309,8 @@ int plt_wlog_state_map(const struct plt_wlog_state *state, uint64_t offset,
 	rc = start(&s, pos);
 	while (!rc && pos < end && n < *count) {
 		rc = step(&s, &pos, end, &segs[n]);
-		if (!rc && !(n && merge(&segs[n - 1], &segs[n])))
+		if (!rc && !(n && !state->apart &&
+			     merge(&segs[n - 1], &segs[n])))
 			n++;
 	}
 	if (rc) {
@@ -319,4 +321,71 @@ int plt_wlog_state_map(const struct plt_wlog_state *state, uint64_t offset,
 	clip(segs, n, offset, offset + len);
 	*count = n;
 	return 0;
+}
+
+/* ---- patches ---- */
+
+/* The first patch that ends behind `offset`. */
+static size_t patch_from(const struct plt_wlog_state *state, uint64_t offset)
+{
+	size_t low = 0, high = state->nr_patches, mid;
+
+	while (low < high) {
+		mid = low + (high - low) / 2;
+		if (state->patches[mid].start + state->patches[mid].length <=
+		    offset)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low;
+}
+
+static void from_patch(const struct plt_wlog_patch *patch, uint64_t offset,
+		       uint64_t len, struct plt_wlog_segment *seg)
+{
+	const uint64_t skip = offset - patch->start;
+
+	*seg = (struct plt_wlog_segment){
+		.start = offset,
+		.length = PLT_MIN(len, patch->length - skip),
+		.kind = patch->kind,
+	};
+	if (patch->kind == PLT_WLOG_DATA)
+		seg->log_offset = patch->log_offset + skip;
+}
+
+int plt_wlog_state_map(const struct plt_wlog_state *state, uint64_t offset,
+		       uint64_t len, struct plt_wlog_segment *segs,
+		       size_t *count, struct platter_error *err)
+{
+	const uint64_t end = offset + len;
+	size_t at, n = 0, room;
+	int rc = 0;
+
+	if (!state->nr_patches)
+		return map_log(state, offset, len, segs, count, err);
+	at = patch_from(state, offset);
+	while (!rc && offset < end && n < *count) {
+		const struct plt_wlog_patch *p = &state->patches[at];
+		uint64_t gap = end;
+
+		room = 1;
+		if (at < state->nr_patches)
+			gap = PLT_MIN(end, p->start);
+		if (gap > offset) {
+			room = *count - n;
+			rc = map_log(state, offset, gap - offset, &segs[n],
+				     &room, err);
+		} else {
+			from_patch(p, offset, end - offset, &segs[n]);
+			at++;
+		}
+		if (!rc) {
+			n += room;
+			offset = segs[n - 1].start + segs[n - 1].length;
+		}
+	}
+	*count = n;
+	return rc;
 }

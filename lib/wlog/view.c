@@ -38,6 +38,10 @@ static void to_map(const struct platter_log *log, struct platter_image *base,
 		map->kind = PLATTER_MAP_BACKING;
 		map->child = base;
 		break;
+	case PLT_WLOG_PATTERN:
+	case PLT_WLOG_GARBAGE:
+		map->kind = PLATTER_MAP_SPECIAL;
+		break;
 	}
 }
 
@@ -59,6 +63,31 @@ int plt_wlog_state_fill_maps(const struct plt_wlog_state *state,
 	return 0;
 }
 
+/* What is asked for is one range of the map, or a part of it. */
+int plt_wlog_state_read_noise(const struct plt_wlog_state *state, void *buf,
+			      size_t len, uint64_t offset,
+			      struct platter_error *err)
+{
+	struct plt_wlog_state own = *state;
+	struct plt_wlog_segment seg;
+	unsigned char *p = buf;
+	int rc = 0;
+
+	own.resume = NULL;
+	while (len && !rc) {
+		size_t count = 1;
+
+		rc = plt_wlog_state_map(&own, offset, len, &seg, &count, err);
+		if (rc)
+			break;
+		plt_wlog_noise(seg.kind, offset, p, seg.length);
+		p += seg.length;
+		offset += seg.length;
+		len -= seg.length;
+	}
+	return rc;
+}
+
 static int view_map(struct platter_image *img, uint64_t offset, uint64_t len,
 		    struct platter_map *maps, size_t *count,
 		    struct platter_error *err)
@@ -69,15 +98,25 @@ static int view_map(struct platter_image *img, uint64_t offset, uint64_t len,
 					maps, count, err);
 }
 
+static int view_read_special(struct platter_image *img, void *buf, size_t len,
+			     uint64_t offset, struct platter_error *err)
+{
+	const struct view *view = platter_image_state(img);
+
+	return plt_wlog_state_read_noise(&view->state, buf, len, offset, err);
+}
+
 static void view_close(struct platter_image *img)
 {
 	struct view *view = platter_image_state(img);
 
 	plt_wlog_resume_free(view->state.resume);
+	free((void *)view->state.patches);
 }
 
 static const struct platter_format_ops view_ops = {
 	.map = view_map,
+	.read_special = view_read_special,
 };
 
 static const struct platter_driver view_driver = {
@@ -105,7 +144,9 @@ int plt_wlog_view(struct platter_image **out,
 	view->base = base;
 	platter_image_set_size(*out, size);
 	rc = plt_wlog_resume_new(&view->state.resume, err);
-	if (rc)
+	if (rc) {
+		view->state.patches = NULL;
 		platter_image_close(*out, NULL);
+	}
 	return rc;
 }

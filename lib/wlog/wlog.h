@@ -204,6 +204,9 @@ enum plt_wlog_segment_kind {
 	PLT_WLOG_NONE,		/* no entry between the points wrote it */
 	PLT_WLOG_DATA,
 	PLT_WLOG_ZERO,		/* discarded last */
+	/* Bytes nobody wrote, see plt_wlog_noise(): */
+	PLT_WLOG_PATTERN,	/* what a discard may leave */
+	PLT_WLOG_GARBAGE,	/* what a torn write may leave */
 };
 
 struct plt_wlog_segment {
@@ -214,11 +217,22 @@ struct plt_wlog_segment {
 	uint32_t entry;		/* DATA: who wrote it; ZERO: the last who did */
 };
 
+/* What a range of the device holds, whatever the log says. */
+struct plt_wlog_patch {
+	uint64_t start, length;	/* device bytes */
+	enum plt_wlog_segment_kind kind;
+	uint64_t log_offset;	/* DATA */
+};
+
 /* The changes the entries in [from, to) make. */
 struct plt_wlog_state {
 	struct platter_log *log;	/* with an index */
 	uint64_t from, to;
 	bool no_discard;	/* leave discards out */
+	bool pattern_discard;	/* they leave PATTERN, not zeros */
+	bool apart;		/* segments of two entries are never merged */
+	const struct plt_wlog_patch *patches;	/* ascending, disjoint */
+	size_t nr_patches;
 	struct plt_wlog_resume *resume;	/* or NULL: every call starts anew */
 };
 
@@ -241,11 +255,19 @@ int plt_wlog_state_map(const struct plt_wlog_state *state, uint64_t offset,
 		       size_t *count, struct platter_error *err)
 	PLATTER_MUST_CHECK;
 
+/*
+ * Fill `buf` with what a PATTERN or GARBAGE segment holds at a place of the
+ * device: the same bytes on every machine, others for each sector.
+ */
+void plt_wlog_noise(enum plt_wlog_segment_kind kind, uint64_t offset,
+		    void *buf, size_t len);
+
 /* ---- view.c: a state as a node ---- */
 
 /*
  * A node over a state and an optional `base`, which stay the caller's and
- * must outlive it. `size` is bytes of the device.
+ * must outlive it; but the patches are the node's once it is made. `size` is
+ * bytes of the device.
  */
 int plt_wlog_view(struct platter_image **out,
 		  const struct plt_wlog_state *state,
@@ -258,6 +280,10 @@ int plt_wlog_state_fill_maps(const struct plt_wlog_state *state,
 			     uint64_t len, struct platter_map *maps,
 			     size_t *count, struct platter_error *err)
 	PLATTER_MUST_CHECK;
+/* ... and its read_special callback. */
+int plt_wlog_state_read_noise(const struct plt_wlog_state *state, void *buf,
+			      size_t len, uint64_t offset,
+			      struct platter_error *err) PLATTER_MUST_CHECK;
 
 /* ---- point.c: a point of a log that grows ---- */
 

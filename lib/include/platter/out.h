@@ -165,6 +165,11 @@ enum platter_progress_style {
 int platter_progress_new(struct platter_progress **out,
 			 enum platter_progress_style style, FILE *stream,
 			 struct platter_error *err) PLATTER_MUST_CHECK;
+/*
+ * What the bar says behind it from the next update on, for work that is not
+ * counted in bytes. Copied.
+ */
+void platter_progress_facts(struct platter_progress *p, const char *text);
 /* Finish the bar (at 100 % when `done`) and restore signal handlers. */
 void platter_progress_free(struct platter_progress *p, bool done);
 

@@ -11,6 +11,7 @@
 #ifndef PLATTER_PLATTER_H
 #define PLATTER_PLATTER_H
 
+#include <platter/crash.h>
 #include <platter/error.h>
 #include <platter/image.h>
 #include <platter/job.h>
