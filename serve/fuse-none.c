@@ -2,7 +2,7 @@
 /* What stands for fuse.c in a build without libfuse3. */
 #include <errno.h>
 
-#include "serve.h"
+#include "states.h"
 
 int serve_fuse_start(struct serve_fuse **out,
 		     const struct serve_fuse_options *opts,
@@ -60,4 +60,32 @@ unsigned int serve_report_send(struct serve_report *report,
 	(void)err;
 	(void)exiting;
 	return 0;
+}
+
+int serve_states_fuse(struct platter_crash_presenter **out,
+		      const struct serve_states_options *opts,
+		      struct platter_error *err)
+{
+	(void)out;
+	(void)opts;
+	return platter_error_set(err, -ENOTSUP, "this platter was built "
+				 "without libfuse3");
+}
+
+const char *serve_states_fuse_path(struct platter_crash_presenter *presenter,
+				   unsigned int slot)
+{
+	(void)presenter;
+	(void)slot;
+	return NULL;
+}
+
+int serve_fuse_states(struct serve_fuse **out,
+		      const struct serve_fuse_options *opts,
+		      struct platter_crash *crash, uint64_t memory,
+		      struct platter_error *err)
+{
+	(void)crash;
+	(void)memory;
+	return serve_fuse_start(out, opts, err);
 }

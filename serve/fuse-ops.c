@@ -44,7 +44,27 @@ static struct serve_file *file_of(fuse_req_t req, fuse_ino_t ino)
 
 static uint64_t size_of(const struct serve_file *file)
 {
-	return platter_image_size(file->disk.img);
+	return file->size ? file->size : platter_image_size(file->disk.img);
+}
+
+/*
+ * The file, with its node until leave(); or NULL, and the request is answered:
+ * what it showed has been taken away.
+ */
+static struct serve_file *enter(fuse_req_t req, fuse_ino_t ino)
+{
+	struct serve_file *file = file_of(req, ino);
+
+	if (serve_file_enter(file))
+		return file;
+	serve_file_leave(&of(req)->files, file);
+	fuse_reply_err(req, EIO);
+	return NULL;
+}
+
+static void leave(fuse_req_t req, struct serve_file *file)
+{
+	serve_file_leave(&of(req)->files, file);
 }
 
 /* What of [offset, offset + len) is inside the disk. */
@@ -97,6 +117,8 @@ static void fill_attr(const struct serve_fuse *fuse, struct serve_file *file,
 		/* Who may read the files may look for them. */
 		st->st_mode = S_IFDIR | (fuse->mode & 0444) |
 			      (fuse->mode & 0444) >> 2;
+		if (fuse->files.ops && fuse->files.ops->unlink)
+			st->st_mode |= fuse->mode & 0222;
 		st->st_nlink = 2;
 		return;
 	}
@@ -105,7 +127,7 @@ static void fill_attr(const struct serve_fuse *fuse, struct serve_file *file,
 	if (file->disk.read_only)
 		st->st_mode &= ~(mode_t)0222;
 	st->st_size = (off_t)size_of(file);
-	bytes = platter_image_allocated(file->disk.img);
+	bytes = file->size ? -1 : platter_image_allocated(file->disk.img);
 	st->st_blocks = ((bytes < 0 ? st->st_size : bytes) + 511) / 512;
 	st->st_mtim.tv_sec = changed / 1000000000;
 	st->st_mtim.tv_nsec = changed % 1000000000;
@@ -116,7 +138,7 @@ static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
 	struct fuse_entry_param e = {
 		.attr_timeout = ATTR_SECONDS,
-		.entry_timeout = ATTR_SECONDS,
+		.entry_timeout = of(req)->files.ops ? 0 : ATTR_SECONDS,
 	};
 	struct serve_file *file;
 
@@ -129,12 +151,12 @@ static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 	e.ino = file->ino;
 	fill_attr(of(req), file, &e.attr);
 	if (fuse_reply_entry(req, &e))
-		serve_files_forget(&of(req)->files, file->ino, 1);
+		serve_files_forget(&of(req)->files, file, 1);
 }
 
 static void op_forget(fuse_req_t req, fuse_ino_t ino, uint64_t count)
 {
-	serve_files_forget(&of(req)->files, ino, count);
+	serve_files_forget(&of(req)->files, file_of(req, ino), count);
 	fuse_reply_none(req);
 }
 
@@ -142,7 +164,8 @@ static void op_forget_multi(fuse_req_t req, size_t count,
 			    struct fuse_forget_data *forgets)
 {
 	for (size_t i = 0; i < count; i++)
-		serve_files_forget(&of(req)->files, forgets[i].ino,
+		serve_files_forget(&of(req)->files,
+				   file_of(req, forgets[i].ino),
 				   forgets[i].nlookup);
 	fuse_reply_none(req);
 }
@@ -173,7 +196,7 @@ static int set_size(struct serve_file *file, uint64_t size)
 		return 0;
 	if (file->disk.read_only)
 		return EROFS;
-	if (size < now || is_recorded(file))
+	if (size < now || file->size || is_recorded(file))
 		return EPERM;
 	return serve_errno(platter_image_resize(file->disk.img, size, NULL));
 }
@@ -199,22 +222,22 @@ static void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t place,
 		       struct fuse_file_info *fi)
 {
 	char *out = serve_fuse_buffer();
+	struct serve_listed file;
 	size_t used = 0, n;
-	struct serve_file *file;
 
 	(void)fi;
 	if (size > SERVE_FUSE_MAX_IO)
 		size = SERVE_FUSE_MAX_IO;
-	for (size_t i = (size_t)place;; i++) {
+	for (uint64_t i = (uint64_t)place;; i++) {
 		struct stat st = { .st_ino = ino, .st_mode = S_IFDIR };
 		const char *name = i == 0 ? "." : "..";
 
 		if (i > 1) {
-			file = serve_files_list(&of(req)->files, i - 2);
-			if (!file)
+			if (!serve_files_list(&of(req)->files, i - 2, &file))
 				break;
-			name = file->disk.name;
-			st.st_ino = file->ino;
+			i = file.number + 1;
+			name = file.name;
+			st.st_ino = file.ino;
 			st.st_mode = S_IFREG;
 		}
 		n = fuse_add_direntry(req, out + used, size - used, name, &st,
@@ -233,11 +256,11 @@ static void op_statfs(fuse_req_t req, fuse_ino_t ino)
 		.f_frsize = BLOCK,
 		.f_namemax = 255,
 	};
-	struct serve_file *file;
+	struct serve_listed file = { 0 };
 
 	(void)ino;
-	for (size_t i = 0; (file = serve_files_list(&of(req)->files, i)); i++) {
-		s.f_blocks += (size_of(file) + BLOCK - 1) / BLOCK;
+	while (serve_files_list(&of(req)->files, file.number, &file)) {
+		s.f_blocks += (file.size + BLOCK - 1) / BLOCK;
 		s.f_files++;
 	}
 	fuse_reply_statfs(req, &s);
@@ -256,9 +279,11 @@ static void op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name,
 
 static void op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
+	struct serve_files *files = &of(req)->files;
+
 	(void)parent;
-	(void)name;
-	fuse_reply_err(req, EPERM);
+	fuse_reply_err(req, files->ops && files->ops->unlink ?
+			    files->ops->unlink(files, name) : EPERM);
 }
 
 /* ---- what is done with a file ---- */
@@ -266,33 +291,48 @@ static void op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
 static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct serve_file *file = file_of(req, ino);
+	int rc = EISDIR;
 
-	if (!file) {
-		fuse_reply_err(req, EISDIR);
+	if (file && file->disk.read_only &&
+	    (fi->flags & O_ACCMODE) != O_RDONLY)
+		rc = EROFS;
+	else if (file)
+		rc = serve_files_open(&of(req)->files, file);
+	if (rc) {
+		fuse_reply_err(req, rc);
 		return;
 	}
-	if (file->disk.read_only && (fi->flags & O_ACCMODE) != O_RDONLY) {
-		fuse_reply_err(req, EROFS);
-		return;
-	}
-	fi->direct_io = of(req)->direct;
-	fi->keep_cache = !of(req)->direct;
-	fuse_reply_open(req, fi);
+	fi->direct_io = of(req)->direct || file->direct;
+	fi->keep_cache = !fi->direct_io;
+	if (fuse_reply_open(req, fi))
+		serve_files_release(&of(req)->files, file);
+}
+
+/* Comes when the last one has closed what one open() gave, and not at once. */
+static void op_release(fuse_req_t req, fuse_ino_t ino,
+		       struct fuse_file_info *fi)
+{
+	(void)fi;
+	serve_files_release(&of(req)->files, file_of(req, ino));
+	fuse_reply_err(req, 0);
 }
 
 static void op_read(fuse_req_t req, fuse_ino_t ino, size_t len, off_t offset,
 		    struct fuse_file_info *fi)
 {
-	struct serve_file *file = file_of(req, ino);
+	struct serve_file *file = enter(req, ino);
 	char *buf = serve_fuse_buffer();
 	int rc = 0;
 
 	(void)fi;
+	if (!file)
+		return;
 	if (len > SERVE_FUSE_MAX_IO)
 		len = SERVE_FUSE_MAX_IO;
 	len = inside(file, (uint64_t)offset, len);
 	if (len)
 		rc = serve_read(&file->disk, buf, len, (uint64_t)offset, NULL);
+	leave(req, file);
 	if (rc)
 		fuse_reply_err(req, serve_errno(rc));
 	else
@@ -303,16 +343,20 @@ static void op_read(fuse_req_t req, fuse_ino_t ino, size_t len, off_t offset,
 static void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf,
 		     size_t len, off_t offset, struct fuse_file_info *fi)
 {
-	struct serve_file *file = file_of(req, ino);
+	struct serve_file *file = enter(req, ino);
 	struct platter_error err = PLATTER_ERROR_INIT;
 	bool fua = fi->flags & (O_DSYNC | O_SYNC);
-	size_t part = inside(file, (uint64_t)offset, len);
+	size_t part;
 	int rc = 0;
 
+	if (!file)
+		return;
+	part = inside(file, (uint64_t)offset, len);
 	if (part)
 		rc = serve_write(&file->disk, buf, part, (uint64_t)offset, fua,
 				 &err);
 	touch(file);
+	leave(req, file);
 	if (rc && fi->writepage)
 		serve_fuse_lost(of(req), &err);
 	if (rc || (!part && len))
@@ -324,13 +368,16 @@ static void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf,
 static void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync,
 		     struct fuse_file_info *fi)
 {
-	struct serve_file *file = file_of(req, ino);
+	struct serve_file *file = enter(req, ino);
 	int rc = 0;
 
 	(void)datasync;
 	(void)fi;
+	if (!file)
+		return;
 	if (!file->disk.read_only)
 		rc = serve_flush(&file->disk, NULL);
+	leave(req, file);
 	fuse_reply_err(req, serve_errno(rc));
 }
 
@@ -366,27 +413,31 @@ static int allocate(struct serve_file *file, int mode, uint64_t offset,
  */
 static void drop_pages(struct serve_fuse *fuse)
 {
+	struct serve_listed file;
 	unsigned int n = 1;
-	struct serve_file *file;
 
 	if (atomic_fetch_add(&fuse->drops, 1))
 		return;
 	do {
 		n = atomic_load(&fuse->drops);
-		for (size_t i = 0;
-		     (file = serve_files_list(&fuse->files, i)); i++)
+		file.number = 0;
+		while (serve_files_list(&fuse->files, file.number, &file))
 			fuse_lowlevel_notify_inval_inode(fuse->session,
-							 file->ino, 0, 0);
+							 file.ino, 0, 0);
 	} while (atomic_fetch_sub(&fuse->drops, n) != n);
 }
 
 static void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset,
 			 off_t len, struct fuse_file_info *fi)
 {
+	struct serve_file *file = enter(req, ino);
 	int rc;
 
 	(void)fi;
-	rc = allocate(file_of(req, ino), mode, (uint64_t)offset, (uint64_t)len);
+	if (!file)
+		return;
+	rc = allocate(file, mode, (uint64_t)offset, (uint64_t)len);
+	leave(req, file);
 	/* The kernel holds no page for this request, so it may come first. */
 	if (rc)
 		drop_pages(of(req));
@@ -420,15 +471,18 @@ static int seek(struct serve_file *file, uint64_t *offset, bool hole)
 static void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t offset, int whence,
 		     struct fuse_file_info *fi)
 {
-	struct serve_file *file = file_of(req, ino);
+	struct serve_file *file = enter(req, ino);
 	uint64_t at = (uint64_t)offset;
 	int rc = EINVAL;
 
 	(void)fi;
+	if (!file)
+		return;
 	if (at >= size_of(file))
 		rc = ENXIO;
 	else if (whence == SEEK_DATA || whence == SEEK_HOLE)
 		rc = seek(file, &at, whence == SEEK_HOLE);
+	leave(req, file);
 	if (rc)
 		fuse_reply_err(req, rc);
 	else
@@ -447,6 +501,7 @@ const struct fuse_lowlevel_ops serve_fuse_ops = {
 	.mknod = op_mknod,
 	.unlink = op_unlink,
 	.open = op_open,
+	.release = op_release,
 	.read = op_read,
 	.write = op_write,
 	.fsync = op_fsync,

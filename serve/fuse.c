@@ -198,15 +198,16 @@ static int start(struct serve_fuse *fuse, const struct serve_fuse_options *opts,
 		close(fd);
 	fuse->mode = (fuse->mount.mode & 0666) | 0600;
 	if (!rc)
-		rc = serve_files_init(&fuse->files,
+		rc = serve_files_fill(&fuse->files,
 				      S_ISDIR(fuse->mount.mode), opts->disks,
 				      opts->nr_disks, err);
 	return rc ? rc : start_threads(fuse, err);
 }
 
-int serve_fuse_start(struct serve_fuse **out,
-		     const struct serve_fuse_options *opts,
-		     struct platter_error *err)
+int serve_fuse_start_ops(struct serve_fuse **out,
+			 const struct serve_fuse_options *opts,
+			 const struct serve_files_ops *ops, void *owner,
+			 struct platter_error *err)
 {
 	struct serve_fuse *fuse = calloc(1, sizeof(*fuse));
 	int rc;
@@ -215,6 +216,7 @@ int serve_fuse_start(struct serve_fuse **out,
 		return platter_error_errno(err, -ENOMEM, "%s", opts->path);
 	pthread_mutex_init(&fuse->lock, NULL);
 	sem_init(&fuse->wanted, 0, 0);
+	serve_files_init(&fuse->files, ops, owner);
 	fuse->ended = -1;
 	fuse->direct = opts->direct;
 	fuse->uid = getuid();
@@ -228,6 +230,13 @@ int serve_fuse_start(struct serve_fuse **out,
 	}
 	*out = fuse;
 	return 0;
+}
+
+int serve_fuse_start(struct serve_fuse **out,
+		     const struct serve_fuse_options *opts,
+		     struct platter_error *err)
+{
+	return serve_fuse_start_ops(out, opts, NULL, NULL, err);
 }
 
 bool serve_fuse_ended(const struct serve_fuse *fuse)
@@ -266,6 +275,8 @@ int serve_fuse_stop(struct serve_fuse *fuse, struct platter_error *err)
 	if (!fuse)
 		return 0;
 	rc = serve_unmount(&fuse->mount, err);
+	if (fuse->files.ops && fuse->files.ops->stop)
+		fuse->files.ops->stop(&fuse->files);
 	stop_threads(fuse);
 	flushed = flush_all(fuse, &late);
 	if (flushed)

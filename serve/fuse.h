@@ -24,16 +24,56 @@
 struct serve_file {
 	struct serve_disk disk;
 	fuse_ino_t ino;
+	uint64_t number;		/* in the set, from 1; used once */
+	uint64_t size;			/* fixed, bytes; 0 = the node's */
 	_Atomic int64_t changed;	/* mtime, in nanoseconds */
+	/* The rest is for files that come and go. */
+	atomic_uint busy;		/* requests that use the node */
+	atomic_bool shut;		/* nobody may use it any more */
+	bool direct;			/* those who open it see no page cache */
+	unsigned int opens;		/* under the lock of the set, */
+	uint64_t holds;			/* as these: lookups of the kernel */
+	struct serve_file *prev, *next;
+};
+
+struct serve_files;
+
+/* Who has files that come into being when they are looked up. */
+struct serve_files_ops {
+	/* Under the lock. NULL: there is none of that name. */
+	struct serve_file *(*lookup)(struct serve_files *files,
+				     const char *name);
+	/* Somebody opens it, and counts already. 0 or an errno. Or NULL. */
+	int (*open)(struct serve_files *files, struct serve_file *file);
+	/* Under the lock: somebody has closed it. */
+	void (*released)(struct serve_files *files, struct serve_file *file);
+	/* Under the lock: the kernel does not know it any more. */
+	void (*forgotten)(struct serve_files *files, struct serve_file *file);
+	/* 0 or an errno. NULL: files cannot be removed. */
+	int (*unlink)(struct serve_files *files, const char *name);
+	/* There is no mount any more, but requests are. Or NULL. */
+	void (*stop)(struct serve_files *files);
+	/* With the set: all that is left goes, and then the owner, or NULL. */
+	void (*free)(struct serve_files *files, struct serve_file *file);
+	void (*end)(struct serve_files *files);
 };
 
 struct serve_files {
 	bool directory;		/* FUSE_ROOT_ID is a directory of them */
-	struct serve_file *file;
+	struct serve_file *file;	/* those that stay, or */
 	size_t count;
+	const struct serve_files_ops *ops;	/* those that come and go */
+	void *owner;
+	struct serve_file *first, *last;	/* by number */
+	uint64_t next_number;
+	pthread_mutex_t lock;
+	pthread_cond_t cond;	/* one was closed or has no requests left */
 };
 
-int serve_files_init(struct serve_files *files, bool directory,
+/* `ops` NULL: they are those of fill(). */
+void serve_files_init(struct serve_files *files,
+		      const struct serve_files_ops *ops, void *owner);
+int serve_files_fill(struct serve_files *files, bool directory,
 		     const struct serve_disk *disks, size_t count,
 		     struct platter_error *err) PLATTER_MUST_CHECK;
 void serve_files_free(struct serve_files *files);
@@ -43,10 +83,29 @@ struct serve_file *serve_files_get(struct serve_files *files, fuse_ino_t ino);
 struct serve_file *serve_files_lookup(struct serve_files *files,
 				      const char *name);
 /* The kernel gives up `count` holds. */
-void serve_files_forget(struct serve_files *files, fuse_ino_t ino,
+void serve_files_forget(struct serve_files *files, struct serve_file *file,
 			uint64_t count);
-/* What readdir lists at a place, counted from 0; NULL behind the last. */
-struct serve_file *serve_files_list(struct serve_files *files, size_t place);
+/* Count who has it open. ESTALE: it is shut, look the name up again. */
+int serve_files_open(struct serve_files *files, struct serve_file *file);
+void serve_files_release(struct serve_files *files, struct serve_file *file);
+
+struct serve_listed {
+	char name[256];
+	fuse_ino_t ino;
+	uint64_t number, size;
+};
+/* The first file with a number above `after`; false: there is none. */
+bool serve_files_list(struct serve_files *files, uint64_t after,
+		      struct serve_listed *out);
+
+/* A request uses the node until leave(). False: it is shut. */
+bool serve_file_enter(struct serve_file *file);
+void serve_file_leave(struct serve_files *files, struct serve_file *file);
+/* Under the lock: no request uses the node when this returns, or later. */
+void serve_file_shut(struct serve_files *files, struct serve_file *file);
+/* Under the lock: a new one is in the set, or not any more. */
+void serve_file_add(struct serve_files *files, struct serve_file *file);
+void serve_file_remove(struct serve_files *files, struct serve_file *file);
 
 /* ---- fuse-mount.c: being mounted ---- */
 
@@ -117,6 +176,11 @@ struct serve_fuse {
 	struct platter_error lost;	/* an error no client may have seen */
 };
 
+/* serve_fuse_start() for either kind of files: `ops` NULL takes opts->disks. */
+int serve_fuse_start_ops(struct serve_fuse **out,
+			 const struct serve_fuse_options *opts,
+			 const struct serve_files_ops *ops, void *owner,
+			 struct platter_error *err) PLATTER_MUST_CHECK;
 /* This thread's buffer of SERVE_FUSE_MAX_IO bytes. */
 void *serve_fuse_buffer(void);
 /* Remember an error of a request nobody waits for. */

@@ -14,7 +14,11 @@ noinst_LTLIBRARIES += %D%/libserve.la
 	%D%/serve.h \
 	%D%/session-client.c \
 	%D%/session.c \
-	%D%/session.h
+	%D%/session.h \
+	%D%/states-copy.c \
+	%D%/states-pending.c \
+	%D%/states.c \
+	%D%/states.h
 
 if HAVE_FUSE
 %C%_libserve_la_SOURCES += \
@@ -22,9 +26,11 @@ if HAVE_FUSE
 	%D%/fuse-mount.c \
 	%D%/fuse-ops.c \
 	%D%/fuse-report.c \
+	%D%/fuse-states.c \
 	%D%/fuse-umount.c \
 	%D%/fuse.c \
-	%D%/fuse.h
+	%D%/fuse.h \
+	%D%/states-fuse.c
 else
 %C%_libserve_la_SOURCES += %D%/fuse-none.c
 endif

@@ -86,6 +86,41 @@ int serve_fuse_stop(struct serve_fuse *fuse, struct platter_error *err);
 int serve_fuse_umount(const char *path, bool lazy, struct platter_error *err)
 	PLATTER_MUST_CHECK;
 
+/* ---- states*.c: where checkers find crash states ---- */
+
+enum serve_states_how {
+	SERVE_STATES_FUSE,	/* files of a mount, one for each slot */
+	SERVE_STATES_COPY,	/* scratch copies, reflinked where possible */
+	SERVE_STATES_NBD,	/* files and NBD exports */
+	SERVE_STATES_ANY,	/* FUSE, or copies where it is missing */
+};
+
+struct serve_states_options {
+	enum serve_states_how how;
+	const char *dir;	/* existing, private; made things go below it */
+	unsigned int slots;
+	uint64_t size;		/* bytes of the disk */
+};
+/*
+ * For a harness. With ANY, *why (or NULL) is why it is not FUSE: a message in
+ * the presenter's memory. -ENOTSUP as serve_fuse_start().
+ */
+int serve_states_new(struct platter_crash_presenter **out,
+		     const struct serve_states_options *opts, const char **why,
+		     struct platter_error *err) PLATTER_MUST_CHECK;
+
+/*
+ * A directory in which every name of a state is a file that can be written,
+ * with a private copy in memory that is gone some seconds after the last has
+ * closed it, or when it is removed. Listed are those in use. `opts` has a path,
+ * which is a folder, and no disks; the rest is as with serve_fuse_start(), and
+ * serve_fuse_stop() ends it. `memory`: bytes for what is written, of all.
+ */
+int serve_fuse_states(struct serve_fuse **out,
+		      const struct serve_fuse_options *opts,
+		      struct platter_crash *crash, uint64_t memory,
+		      struct platter_error *err) PLATTER_MUST_CHECK;
+
 /* ---- fuse-report.c: what became of a server, for serve_fuse_umount() ---- */
 
 struct serve_report;

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The ways to present crash states, of which states.c chooses. */
+#ifndef SERVE_STATES_H
+#define SERVE_STATES_H
+
+#include "serve.h"
+
+/* Each as serve_states_new(). */
+
+/* states-fuse.c */
+int serve_states_fuse(struct platter_crash_presenter **out,
+		      const struct serve_states_options *opts,
+		      struct platter_error *err) PLATTER_MUST_CHECK;
+/*
+ * A path that leads to whatever state the slot has, for one who opens it anew
+ * each time.
+ */
+const char *serve_states_fuse_path(struct platter_crash_presenter *presenter,
+				   unsigned int slot);
+
+/* states-copy.c */
+int serve_states_copy(struct platter_crash_presenter **out,
+		      const struct serve_states_options *opts,
+		      struct platter_error *err) PLATTER_MUST_CHECK;
+
+/* states-nbd.c */
+int serve_states_nbd(struct platter_crash_presenter **out,
+		     const struct serve_states_options *opts,
+		     struct platter_error *err) PLATTER_MUST_CHECK;
+
+#endif
