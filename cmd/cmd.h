@@ -307,6 +307,10 @@ error_t cmd_parse_number(const struct argp_state *state, const char *option,
 			 const char *arg, uint64_t min, uint64_t max,
 			 uint64_t *out);
 
+/* "90", "90s", "5m" or "2h", as nanoseconds; 0 only where it may be none. */
+error_t cmd_parse_time(const struct argp_state *state, const char *option,
+		       const char *arg, bool may_be_none, uint64_t *out);
+
 /* --sector-size of a log */
 error_t cmd_parse_sector_size(const struct argp_state *state, const char *arg,
 			      uint32_t *out);

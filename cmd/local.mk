@@ -18,6 +18,30 @@ bin_PROGRAMS += %D%/platter
 	%D%/convert-source.c \
 	%D%/convert.c \
 	%D%/convert.h \
+	%D%/crash-again.c \
+	%D%/crash-bisect.c \
+	%D%/crash-cause.c \
+	%D%/crash-cause.h \
+	%D%/crash-explore-next.c \
+	%D%/crash-explore-progress.c \
+	%D%/crash-explore-results.c \
+	%D%/crash-explore.c \
+	%D%/crash-explore.h \
+	%D%/crash-export.c \
+	%D%/crash-guard.c \
+	%D%/crash-lab.c \
+	%D%/crash-list.c \
+	%D%/crash-merge.c \
+	%D%/crash-options.c \
+	%D%/crash-report.c \
+	%D%/crash-serve.c \
+	%D%/crash-shard.c \
+	%D%/crash-show.c \
+	%D%/crash-shrink.c \
+	%D%/crash-watch.c \
+	%D%/crash-where.c \
+	%D%/crash.c \
+	%D%/crash.h \
 	%D%/create.c \
 	%D%/dd.c \
 	%D%/dispatch.c \
@@ -61,6 +85,7 @@ bin_PROGRAMS += %D%/platter
 	%D%/serve.c \
 	%D%/served.c \
 	%D%/served.h \
+	%D%/server.c \
 	%D%/snapshot-rows.c \
 	%D%/snapshot-rows.h \
 	%D%/snapshot.c \

@@ -15,7 +15,6 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/signalfd.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -26,65 +25,6 @@
 #define GRACE		(10 * SECOND)	/* from SIGTERM to SIGKILL */
 #define SHOW_EVERY	(SECOND / 2)
 #define MEASURE_EVERY	(SECOND / 20)	/* for --stop-after SIZE */
-
-/* ---- the program ---- */
-
-/* As the shell tells it: what is there but cannot be run is -EACCES. */
-static int runnable(const char *path)
-{
-	struct stat st;
-
-	if (stat(path, &st))
-		return -errno;
-	return S_ISREG(st.st_mode) && !access(path, X_OK) ? 0 : -EACCES;
-}
-
-static int search(struct record *r, const char *name)
-{
-	const char *path = getenv("PATH");
-	int found = -ENOENT;
-
-	for (path = path ? path : "/usr/bin:/bin";; path++) {
-		size_t len = strcspn(path, ":");
-		char *file;
-		int rc;
-
-		if (asprintf(&file, "%.*s%s%s", (int)len, path,
-			     len ? "/" : "./", name) < 0)
-			return -ENOMEM;
-		rc = runnable(file);
-		if (!rc) {
-			r->program = file;
-			return 0;
-		}
-		free(file);
-		if (rc == -EACCES)
-			found = rc;
-		path += len;
-		if (!*path)
-			return found;
-	}
-}
-
-int record_command_find(struct record *r, struct platter_error *err)
-{
-	const char *name = r->command[0];
-	int rc;
-
-	if (!strchr(name, '/')) {
-		rc = *name ? search(r, name) : -ENOENT;
-	} else {
-		rc = runnable(name);
-		r->program = strdup(name);
-	}
-	if (rc == -EACCES)
-		return platter_error_set(err, rc, "%s: it cannot be executed",
-					 name);
-	if (rc == -ENOENT || rc == -ENOTDIR)
-		return platter_error_set(err, -ENOENT, "%s: command not found",
-					 name);
-	return rc || r->program ? rc : -ENOMEM;
-}
 
 /* ---- its words ---- */
 

@@ -90,25 +90,11 @@ static unsigned int command_words(const struct cmd *cmd)
 static error_t parse_stop(const struct argp_state *state, const char *arg,
 			  struct record_options *o)
 {
-	static const struct {
-		char unit;
-		unsigned int seconds;
-	} units[] = { { 's', 1 }, { 'm', 60 }, { 'h', 3600 } };
-	char *end;
-	double value;
+	size_t len = strlen(arg);
 
-	value = strtod(arg, &end);
-	for (size_t i = 0; i < CMD_ARRAY_SIZE(units); i++) {
-		if (end == arg || *end != units[i].unit || end[1])
-			continue;
-		value *= units[i].seconds * 1e9;
-		if (!(value >= 1 && value < 9e18))
-			break;
-		o->stop_ns = (uint64_t)value;
-		return 0;
-	}
-	if (end != arg && *end && strchr("smh", *end) && !end[1])
-		return cmd_usage(state, "--stop-after: %s is no time", arg);
+	if (len && strchr("smh", arg[len - 1]))
+		return cmd_parse_time(state, "--stop-after", arg, false,
+				      &o->stop_ns);
 	if (cmd_parse_size(state, "--stop-after", arg, &o->stop_size))
 		return EINVAL;
 	return o->stop_size ? 0 :
@@ -342,7 +328,8 @@ static int run(struct cmd *cmd, void *options_, struct platter_error *err)
 
 	r.nr_words = o->nr_words;
 	r.command = cmd->args + cmd->nr_args - r.nr_words;
-	rc = not_begun(record_command_find(&r, err));
+	rc = not_begun(platter_program_find(&r.program, r.command[0],
+					    err));
 	if (!rc)
 		rc = record_disks(&r, err);
 	if (!rc)

@@ -75,8 +75,6 @@ int record_serve(struct record *r, struct platter_error *err);
 int record_serve_end(struct record *r, struct platter_error *err);
 
 /* log-record-command.c */
-/* Find the program; -ENOENT or -EACCES when there is none to be run. */
-int record_command_find(struct record *r, struct platter_error *err);
 /* What of {}, {nbd}, {a} and {nbd:a} the command's words have. */
 int record_command_needs(struct record *r, struct platter_error *err);
 /* Run it to its end; returns its exit status as a shell tells it. */

@@ -67,6 +67,18 @@ static error_t take_name(struct argp_state *state, char *arg)
 	return 0;
 }
 
+/* Was a name given that is taken for one behind it when it is left out? */
+static bool has_spare(const struct cmd_parser *p)
+{
+	bool optional = false;
+	char name[32];
+
+	for (unsigned int i = 0; i < p->cmd->nr_args && !optional; i++)
+		cmd_args_doc(p->children[0].argp->args_doc, i, name,
+			     sizeof(name), &optional);
+	return optional;
+}
+
 static error_t check_names(struct argp_state *state)
 {
 	struct cmd_parser *p = parser_of(state);
@@ -76,7 +88,7 @@ static error_t check_names(struct argp_state *state)
 	if (p->action == CMD_ACTION_RUN && p->children[0].argp &&
 	    cmd_args_doc(p->children[0].argp->args_doc, p->cmd->nr_args, name,
 			 sizeof(name), &optional) &&
-	    !optional)
+	    !optional && !has_spare(p))
 		return cmd_usage(state, "%s is missing", name);
 	return 0;
 }

@@ -124,7 +124,7 @@ static const char *next_name(const char *p, char *buf, size_t size,
 	if (!len)
 		return NULL;
 	*optional = p[0] == '[';
-	snprintf(buf, size, "%.*s", (int)(len - 2 * *optional), p + *optional);
+	snprintf(buf, size, "%.*s", (int)(len - *optional), p + *optional);
 	buf[strcspn(buf, ".]")] = '\0';
 	*repeats = memmem(p, len, "...", 3);
 	return p + len;

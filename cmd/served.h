@@ -40,6 +40,24 @@ int cmd_served_signals(int *fd, sigset_t *mask, struct platter_error *err)
 int cmd_served_make_dir(char **dir, struct platter_error *err)
 	PLATTER_MUST_CHECK;
 
+/* server.c: a process in the background that serves files */
+struct cmd_server {
+	const char *path;		/* where, as given */
+	bool foreground;		/* stay, and be the process itself */
+	/*
+	 * In that process, which returns from the verb, too: open everything
+	 * and serve it; `source` is for serve_fuse_options.
+	 */
+	int (*start)(void *arg, const char *source, struct serve_fuse **fuse,
+		     struct platter_error *err);
+	/* Close everything, now that nobody is served any more. */
+	int (*finish)(void *arg, struct platter_error *err);
+	void *arg;
+};
+/* Until it is unmounted or told to end. An exit code, or a negative errno. */
+int cmd_server_run(const struct cmd_server *server, struct platter_error *err)
+	PLATTER_MUST_CHECK;
+
 /* serve-run.c: the command of --run */
 struct serve_run {
 	const char *command;		/* with {} and {nbd} */

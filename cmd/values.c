@@ -55,6 +55,29 @@ error_t cmd_parse_number(const struct argp_state *state, const char *option,
 	return 0;
 }
 
+error_t cmd_parse_time(const struct argp_state *state, const char *option,
+		       const char *arg, bool may_be_none, uint64_t *out)
+{
+	static const struct {
+		const char *unit;
+		unsigned int seconds;
+	} units[] = { { "", 1 }, { "s", 1 }, { "m", 60 }, { "h", 3600 } };
+	char *end;
+	double value = strtod(arg, &end);
+
+	for (size_t i = 0; i < CMD_ARRAY_SIZE(units); i++) {
+		double ns = value * units[i].seconds * 1e9;
+
+		if (end == arg || strcmp(end, units[i].unit) || !(ns < 9e18) ||
+		    !(ns >= 1 || (may_be_none && ns == 0)))
+			continue;
+		*out = (uint64_t)ns;
+		return 0;
+	}
+	return cmd_usage(state, "%s: %s is no time; write 90s, 5m or 2h",
+			 option, arg);
+}
+
 error_t cmd_parse_sector_size(const struct argp_state *state, const char *arg,
 			      uint32_t *out)
 {

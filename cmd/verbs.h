@@ -27,6 +27,7 @@
 	VERB(bench)		\
 	VERB(log)		\
 	VERB(replay)		\
+	VERB(crash)		\
 	VERB(serve)		\
 	VERB(mount)		\
 	VERB(umount)		\
@@ -50,10 +51,21 @@
 	VERB(log_import)	\
 	VERB(log_index)
 
+#define CMD_CRASH_VERBS(VERB)	\
+	VERB(crash_explore)	\
+	VERB(crash_merge)	\
+	VERB(crash_list)	\
+	VERB(crash_show)	\
+	VERB(crash_export)	\
+	VERB(crash_serve)	\
+	VERB(crash_shrink)	\
+	VERB(crash_bisect)
+
 #define CMD_VERB_DECLARE(name)	extern const struct cmd_verb cmd_##name;
 #define CMD_VERB_ENTRY(name)	&cmd_##name,
 
 CMD_VERBS(CMD_VERB_DECLARE)
 CMD_LOG_VERBS(CMD_VERB_DECLARE)
+CMD_CRASH_VERBS(CMD_VERB_DECLARE)
 
 #endif

@@ -11,6 +11,15 @@ man_pages = \
 	%D%/man/platter-check.1 \
 	%D%/man/platter-compare.1 \
 	%D%/man/platter-convert.1 \
+	%D%/man/platter-crash-bisect.1 \
+	%D%/man/platter-crash-explore.1 \
+	%D%/man/platter-crash-export.1 \
+	%D%/man/platter-crash-list.1 \
+	%D%/man/platter-crash-merge.1 \
+	%D%/man/platter-crash-show.1 \
+	%D%/man/platter-crash-shrink.1 \
+	%D%/man/platter-crash.1 \
+	%D%/man/platter-crash.7 \
 	%D%/man/platter-create.1 \
 	%D%/man/platter-dd.1 \
 	%D%/man/platter-hash.1 \
@@ -58,4 +67,6 @@ make_page = \
 %.1: %.1.scd
 	$(make_page)
 %.5: %.5.scd
+	$(make_page)
+%.7: %.7.scd
 	$(make_page)

@@ -899,28 +899,6 @@ two_disks()
 	nothing_left
 }
 
-# ctrl_c COMMAND...: run it with a terminal of its own, type Ctrl-C there once
-# there is a file "started", and print the exit code.
-ctrl_c()
-{
-	cat >terminal.py <<-'END'
-		import os, pty, sys, time
-		pid, fd = pty.fork()
-		if pid == 0:
-		    os.execvp(sys.argv[1], sys.argv[1:])
-		while not os.path.exists('started'):
-		    time.sleep(0.05)
-		os.write(fd, b'\x03')
-		try:
-		    while os.read(fd, 4096):
-		        pass
-		except OSError:
-		    pass
-		print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
-	END
-	timeout 60 python3 terminal.py "$@"
-}
-
 @test "Ctrl-C is the command's to act on" {
 	need_fuse
 	need python3

@@ -13,6 +13,7 @@ test_tools = \
 	%D%/tools/mklog \
 	%D%/tools/naive-replay \
 	%D%/tools/peak-memory \
+	%D%/tools/planted \
 	%D%/tools/qcow2-damage \
 	%D%/tools/qcow2-mutate \
 	%D%/tools/qcow2-spread \
@@ -41,6 +42,15 @@ unit_tests = \
 	%D%/unit/core-posix \
 	%D%/unit/core-rw \
 	%D%/unit/core-threads \
+	%D%/unit/crash-builtin \
+	%D%/unit/crash-command \
+	%D%/unit/crash-ddmin \
+	%D%/unit/crash-recover \
+	%D%/unit/crash-report \
+	%D%/unit/crash-scratch \
+	%D%/unit/crash-shrink \
+	%D%/unit/crash-states \
+	%D%/unit/crash-walk \
 	%D%/unit/out-printer \
 	%D%/unit/out-progress \
 	%D%/unit/out-random \
@@ -50,6 +60,7 @@ unit_tests = \
 	%D%/unit/record-overlay \
 	%D%/unit/record-trouble \
 	%D%/unit/replay-verify \
+	%D%/unit/states \
 	%D%/unit/wlog-damage \
 	%D%/unit/wlog-state
 
@@ -59,9 +70,23 @@ fuzz_tests = \
 	%D%/fuzz/fuzz-import \
 	%D%/fuzz/fuzz-log \
 	%D%/fuzz/fuzz-qcow2 \
+	%D%/fuzz/fuzz-report \
 	%D%/fuzz/fuzz-spec
 
+%C%_tools_planted_SOURCES = \
+	%D%/tools/planted-double-write.c \
+	%D%/tools/planted-early-flush.c \
+	%D%/tools/planted-fua.c \
+	%D%/tools/planted-one-epoch.c \
+	%D%/tools/planted-redo.c \
+	%D%/tools/planted-rename.c \
+	%D%/tools/planted-torn.c \
+	%D%/tools/planted.c \
+	%D%/tools/planted.h
+
 %C%_unit_replay_verify_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/formats
+%C%_unit_states_CPPFLAGS = $(public_CPPFLAGS) -I$(top_srcdir)
+%C%_unit_states_LDADD = serve/libserve.la $(CMOCKA_LIBS)
 %C%_unit_wlog_damage_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/formats
 
 %C%_fuzz_fuzz_log_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/formats
@@ -73,6 +98,8 @@ fuzz_tests = \
 %C%_fuzz_fuzz_qcow2_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/formats
 %C%_fuzz_fuzz_qcow2_LDFLAGS = $(fuzz_flags)
 %C%_fuzz_fuzz_qcow2_LDADD = $(fuzz_libs)
+%C%_fuzz_fuzz_report_LDFLAGS = $(fuzz_flags)
+%C%_fuzz_fuzz_report_LDADD = $(fuzz_libs)
 %C%_fuzz_fuzz_spec_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/formats
 %C%_fuzz_fuzz_spec_LDFLAGS = $(fuzz_flags)
 %C%_fuzz_fuzz_spec_LDADD = $(fuzz_libs)

@@ -104,6 +104,28 @@ entries()
 	"$PLATTER" log list --flags "$1" --output json run.log | jq length
 }
 
+# ctrl_c COMMAND...: run it with a terminal of its own, type Ctrl-C there once
+# there is a file "started", and print the exit code.
+ctrl_c()
+{
+	cat >terminal.py <<-'END'
+		import os, pty, sys, time
+		pid, fd = pty.fork()
+		if pid == 0:
+		    os.execvp(sys.argv[1], sys.argv[1:])
+		while not os.path.exists('started'):
+		    time.sleep(0.05)
+		os.write(fd, b'\x03')
+		try:
+		    while os.read(fd, 4096):
+		        pass
+		except OSError:
+		    pass
+		print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+	END
+	timeout 60 python3 terminal.py "$@"
+}
+
 # --- killing the recorder ---------------------------------------------------
 
 # killed_under_load OPTION...: record a load until the recorder is killed at a
@@ -153,4 +175,34 @@ explained()
 		after.raw 2>errors || [ $? -eq 1 ]
 	"$PLATTER" convert -q -f "$format" -O raw disk now.raw
 	durable-writes --check now.raw after.raw diary
+}
+
+# --- crash states -----------------------------------------------------------
+
+# explored OPTION...: with the results in run.json; $code is how it ended.
+explored()
+{
+	code=0
+	"$PLATTER" crash explore --output json "$@" >run.json || code=$?
+	((code < 2))
+}
+
+# number NAME: one of the summary.
+number()
+{
+	jq -r "first(.. | objects | select(has(\"$1\"))) | .\"$1\"" run.json
+}
+
+# qcow2_explored COUNT ours|qemu: so many operations on a new image with a
+# bitmap, and a look at every state its file may be left in.
+qcow2_explored()
+{
+	qemu-img create -q -f qcow2 -o cluster_size=4k disk.qcow2 16M
+	qemu-img bitmap --add disk.qcow2 b
+	truncate -s 64M disk.qcow2
+	cp --sparse=always disk.qcow2 start
+	"$PLATTER" log record -q -f raw --log qcow2.log disk.qcow2 -- \
+		qcow2-load {} 1 "$1" "$2"
+	explored --base start --base-format raw \
+		--strategy prefixes,2cp,subsets=2 qcow2.log --image qcow2
 }
