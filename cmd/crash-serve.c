@@ -171,6 +171,7 @@ static int run(struct cmd *cmd, void *options_, struct platter_error *err)
 
 const struct cmd_verb cmd_crash_serve = {
 	.name = "serve",
+	.group = "Look at states",
 	.summary = "show crash states as files, in the background",
 	.examples =
 		"  platter crash serve --base start.img run.log 412-405,409 "

@@ -16,6 +16,7 @@ man_pages = \
 	%D%/man/platter-crash-export.1 \
 	%D%/man/platter-crash-list.1 \
 	%D%/man/platter-crash-merge.1 \
+	%D%/man/platter-crash-serve.1 \
 	%D%/man/platter-crash-show.1 \
 	%D%/man/platter-crash-shrink.1 \
 	%D%/man/platter-crash.1 \

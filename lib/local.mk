@@ -159,6 +159,8 @@ plattersysinclude_HEADERS = \
 	%D%/crash/store.c \
 	%D%/crash/store.h \
 	%D%/crash/units-base.c \
+	%D%/crash/units-candidate.c \
+	%D%/crash/units-leaf.c \
 	%D%/crash/units.c \
 	%D%/crash/units.h \
 	%D%/crash/verdict.c \

@@ -45,7 +45,10 @@ int serve_files_fill(struct serve_files *files, bool directory,
 		     struct platter_error *err)
 {
 	files->directory = directory;
-	if (!directory && (files->ops || count != 1))
+	if (!directory && files->ops)
+		return platter_error_set(err, -ENOTDIR, "states are many "
+					 "files; name a folder");
+	if (!directory && count != 1)
 		return platter_error_set(err, -EINVAL, "%zu images cannot be "
 					 "one file; name a directory", count);
 	if (files->ops)

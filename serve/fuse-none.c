@@ -72,14 +72,6 @@ int serve_states_fuse(struct platter_crash_presenter **out,
 				 "without libfuse3");
 }
 
-const char *serve_states_fuse_path(struct platter_crash_presenter *presenter,
-				   unsigned int slot)
-{
-	(void)presenter;
-	(void)slot;
-	return NULL;
-}
-
 int serve_fuse_states(struct serve_fuse **out,
 		      const struct serve_fuse_options *opts,
 		      struct platter_crash *crash, uint64_t memory,

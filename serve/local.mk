@@ -16,7 +16,7 @@ noinst_LTLIBRARIES += %D%/libserve.la
 	%D%/session.c \
 	%D%/session.h \
 	%D%/states-copy.c \
-	%D%/states-pending.c \
+	%D%/states-nbd.c \
 	%D%/states.c \
 	%D%/states.h
 

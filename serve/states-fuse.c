@@ -43,7 +43,6 @@ struct slot {
 	int pin;			/* of it, or -1 */
 	const char *name;		/* of the state, or NULL */
 	char *path;			/* with that name */
-	char *link;			/* see serve_states_fuse_path() */
 };
 
 struct presenter {
@@ -62,22 +61,12 @@ static struct presenter *presenter_of(struct platter_crash_presenter *base)
 
 /* ---- the files ---- */
 
-/* The slot's own link is "." and its number. */
-static bool is_named(const struct presenter *p, unsigned int slot,
-		     const char *name)
-{
-	const struct slot *s = &p->slot[slot];
-
-	return s->name && (!strcmp(s->path + strlen(p->dir) + 1, name) ||
-			   !strcmp(s->link + strlen(p->dir) + 1, name));
-}
-
 static struct serve_file *find(struct serve_files *files, const char *name)
 {
 	const struct presenter *p = files->owner;
 
 	for (unsigned int i = 0; i < p->nr_slots; i++)
-		if (is_named(p, i, name))
+		if (p->slot[i].name && !strcmp(p->slot[i].name, name))
 			return p->slot[i].file;
 	return NULL;
 }
@@ -273,10 +262,8 @@ static void free_presenter(struct platter_crash_presenter *self)
 			close(p->slot[i].pin);
 	/* There is nothing to flush that anybody would miss. */
 	serve_fuse_stop(p->fuse, NULL);
-	for (unsigned int i = 0; i < p->nr_slots; i++) {
+	for (unsigned int i = 0; i < p->nr_slots; i++)
 		free(p->slot[i].path);
-		free(p->slot[i].link);
-	}
 	if (p->dir)
 		rmdir(p->dir);
 	free(p->dir);
@@ -301,13 +288,8 @@ static int start(struct presenter *p, const struct serve_states_options *opts,
 		return platter_error_errno(err, -ENOMEM, "%u slots",
 					   opts->slots);
 	p->nr_slots = opts->slots;
-	for (unsigned int i = 0; i < opts->slots; i++) {
+	for (unsigned int i = 0; i < opts->slots; i++)
 		p->slot[i].pin = -1;
-		if (asprintf(&p->slot[i].link, "%s/.%u", p->dir, i) < 0)
-			p->slot[i].link = NULL;
-		if (!p->slot[i].link)
-			return platter_error_errno(err, -ENOMEM, "%s", p->dir);
-	}
 	if (mkdir(p->dir, 0700))
 		return platter_error_errno(err, -errno, "%s", p->dir);
 	fuse.path = p->dir;
@@ -336,10 +318,4 @@ int serve_states_fuse(struct platter_crash_presenter **out,
 	else
 		*out = &p->base;
 	return rc;
-}
-
-const char *serve_states_fuse_path(struct platter_crash_presenter *presenter,
-				   unsigned int slot)
-{
-	return presenter_of(presenter)->slot[slot].link;
 }

@@ -11,12 +11,6 @@
 int serve_states_fuse(struct platter_crash_presenter **out,
 		      const struct serve_states_options *opts,
 		      struct platter_error *err) PLATTER_MUST_CHECK;
-/*
- * A path that leads to whatever state the slot has, for one who opens it anew
- * each time.
- */
-const char *serve_states_fuse_path(struct platter_crash_presenter *presenter,
-				   unsigned int slot);
 
 /* states-copy.c */
 int serve_states_copy(struct platter_crash_presenter **out,

@@ -200,7 +200,7 @@ hash_of()
 	bad 3-2p 'is no discard: use g'
 	bad 3-2..1 'goes backwards'
 	bad 3~new 'old or pattern'
-	bad '3-2@4' 'use the part before @'
+	bad '3-2@4' 'takes the command that recovers'
 	bad 3-2x "'x' where"
 	bad nosuch 'not a point'
 }

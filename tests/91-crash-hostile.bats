@@ -97,9 +97,8 @@ explored()
 	assert_failure 1
 	assert_output --partial '17 passed, 1 failed'
 	# In what way the end of lines is written is not this test's.
-	run jq -r 'select(.output) | .output | gsub("[^y]"; "") | length' \
-		run.jsonl
-	assert_output 32768
+	jq -r 'select(.output) | .output' run.jsonl | tr -cd y >kept
+	assert_equal "$(stat -c %s kept)" 32768
 	all_gone
 }
 

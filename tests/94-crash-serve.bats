@@ -58,18 +58,15 @@ scribble()
 	printf 'scribbled' | dd of="$1" conv=notrunc status=none
 }
 
-# in_use COUNT: waits until the folder lists so many states.
+# in_use COUNT: waits until the folder lists so many states. Looking at one of
+# them would be using it.
 in_use()
 {
-	local names
-
 	for _ in $(seq 600); do
-		names=(states/*)
-		[ -e "${names[0]}" ] || names=()
-		[ "${#names[@]}" -ne "$1" ] || return 0
+		[ "$(ls states | wc -l)" -ne "$1" ] || return 0
 		sleep 0.05
 	done
-	fail "in use: ${names[*]}"
+	fail "in use: $(ls states)"
 }
 
 # --- all states in a folder ---------------------------------------------------
@@ -80,13 +77,14 @@ in_use()
 	serving
 	seq 20 179 >points
 	seq 120 179 | sed 's/$/+/' >>points
-	xargs -P 8 -I@ sh -c 'sha256sum "states/@"' <points |
-		sed 's,states/,,' | sort >served
+	xargs -P 8 -I@ sh -c 'echo "$(head -c 2M "states/@" | sha256sum) @"' \
+		<points >served
 	assert_equal "$(wc -l <served)" 220
 	for point in 20 57 120 120+ 150+ 177+ 178 179; do
 		exported "$point"
-		assert_equal "$(grep " $point$" served)" \
-			"$(sha256sum <state.raw | cut -d' ' -f1)  $point"
+		assert_equal "$(awk -v p="$point" '$3 == p { print $1 }' served)" \
+			"$(head -c 2M state.raw | sha256sum | cut -d' ' -f1)"
+		cmp state.raw "states/$point"
 	done
 	unmounted states
 }
@@ -94,9 +92,11 @@ in_use()
 @test "a state with writes missing is as crash export has it" {
 	local name
 
-	"$PLATTER" crash list --from 60 --to 120 "$log" |
-		grep -o '^[^ ]*[-+][^ ]*' | head -n 20 >names
-	[ -s names ]
+	need jq
+	"$PLATTER" crash list --from 100 --to 120 --output json "$log" |
+		jq -r '.states[].state' | grep '[-+]' >all
+	shuf -n 12 --random-source=all all >names
+	assert_equal "$(wc -l <names)" 12
 	serving
 	while read -r name; do
 		exported "$name"
@@ -106,6 +106,7 @@ in_use()
 }
 
 @test "a point of the log is a file under its shortest name, too" {
+	need jq
 	serving
 	exec 5<states/mark:mkfs
 	run ls states
@@ -239,7 +240,7 @@ in_use()
 }
 
 @test "states need a folder" {
-	fails 2 'folder|directory' "$PLATTER" crash serve "$log" file
+	fails 2 'name a folder' "$PLATTER" crash serve "$log" file
 	assert_equal "$(mounts)" ''
 }
 
@@ -283,4 +284,69 @@ in_use()
 @test "-r without a state is refused" {
 	mkdir states
 	fails 2 'one STATE' "$PLATTER" crash serve -r "$log" states
+}
+
+# --- states for checkers ------------------------------------------------------
+
+# checked HOW: explores; the hash of each state as a program reads it by $1 is
+# in the folder HOW. The checker spoils each state.
+checked()
+{
+	mkdir "$1"
+	# shellcheck disable=SC2016 # for the checker's shell
+	run "$PLATTER" crash explore -q --present "$1" --from 140 --to 150 \
+		-j 2 "$log" -- sh -c 'sha256sum <"$2" >"$1/$PLATTER_STATE" &&
+			printf spoiled | dd of="$2" conv=notrunc status=none' \
+		sh "$PWD/$1" {}
+	assert_success
+	nothing_left
+	[ "$(ls "$1" | wc -l)" -gt 20 ]
+}
+
+@test "by FUSE and as copies a checker sees the same states, unspoiled" {
+	local name
+
+	checked fuse
+	checked copy
+	diff -r fuse copy
+	for name in $(ls fuse | shuf -n 5 --random-source="$log"); do
+		exported "$name"
+		assert_equal "$(cat "fuse/$name")" "$(sha256sum <state.raw)"
+	done
+}
+
+@test "a copy that was truncated, replaced or removed is whole in the next state" {
+	checked fuse
+	mkdir copy
+	# shellcheck disable=SC2016 # for the checker's shell
+	run "$PLATTER" crash explore -q --present copy --from 140 --to 150 \
+		-j 1 "$log" -- sh -c 'sha256sum <"$2" >"$1/$PLATTER_STATE"
+			case $(($(ls "$1" | wc -l) % 6)) in
+			0) truncate -s 1M "$2";;
+			1) rm "$2";;
+			2) rm "$2"; mkdir "$2"; touch "$2/file";;
+			3) cp "$2" "$2-other"; mv "$2-other" "$2";;
+			4) chmod 0 "$2"; touch "$2-journal";;
+			5) rm "$2"; ln -s /dev/zero "$2";;
+			esac' sh "$PWD/copy" {}
+	assert_success
+	nothing_left
+	diff -r fuse copy
+}
+
+@test "by NBD a checker sees the same states, and writes to them" {
+	need_nbd
+	need qemu-img qemu-io
+	checked fuse
+	mkdir nbd
+	# shellcheck disable=SC2016 # for the checker's shell
+	run "$PLATTER" crash explore -q --present nbd --from 140 --to 150 \
+		-j 2 "$log" -- sh -c 'cp "$3" "$4.$$" &&
+			qemu-img compare -q -f raw -F raw "$2" "$4.$$" &&
+			sha256sum <"$4.$$" >"$1/$PLATTER_STATE" &&
+			qemu-io -f raw -c "write -P 7 0 8k" "$2" >&2 &&
+			rm "$4.$$"' sh "$PWD/nbd" {nbd} {} "$PWD/raw"
+	assert_success
+	nothing_left
+	diff -r fuse nbd
 }

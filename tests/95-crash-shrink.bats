@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # crash shrink and crash bisect: from a failure to its cause.
-# shellcheck disable=SC1083,SC2016,SC2154,SC2317
+# shellcheck disable=SC1083,SC2016,SC2030,SC2031,SC2154,SC2317
 
 load lib/record
 load lib/logs
@@ -83,6 +83,19 @@ shrink()
 	[[ $(jq -r .cause found) == 'entry '*' missing once mark fsync-2 has '* ]]
 	run jq -r '.where[].what' found
 	assert_output '/d2/f (inode 15)'
+}
+
+# In the end d1/f is moved and d3/f deleted: no state with all the writes up to
+# the flush passes.
+@test "shrink finds the cause where later writes take back what was promised" {
+	need_ext4
+	tr -d '\r' <"$top_srcdir/tests/images/write-logs/kernel-6.1-nobar.md5" |
+		sed 's,/mnt,,' >promises.md5
+	run "$PLATTER" crash shrink -q --acked promises.md5@fsync-% "$log" \
+		mark:fsync-1
+	assert_success
+	assert_line --index 0 --partial 'missing once mark fsync-1 has been'
+	assert_line --partial '(/d1/f, acknowledged by mark fsync-1, is missing)'
 }
 
 # What is given back is a sector of it.

@@ -2,7 +2,7 @@
 # Programs with a planted bug (tests/tools/planted-*.c): recorded, explored as
 # it is done by default, and shrunk to what was planted. Without the bug there
 # is no state that fails.
-# shellcheck disable=SC1083,SC2154,SC2317
+# shellcheck disable=SC1083,SC2086,SC2154,SC2317
 
 load lib/record
 

@@ -6,8 +6,9 @@
 load lib/record
 
 # A journal of one sector, number 8, whose content recovery brings to sector 0.
-# `recover FILE FIRST SECOND` does "copy" and "clear", in the order given, if the
-# journal has something. `check FILE` fails when what was committed is nowhere.
+# `recover FILE FIRST SECOND` does "copy" and "clear", in the order given, if
+# the journal has something. `check FILE` fails when what was committed is
+# nowhere.
 setup()
 {
 	record_setup
@@ -93,9 +94,11 @@ results()
 
 	run -1 explore run.jsonl --recover './recover {} clear copy' run.log \
 		-- ./check {}
-	state=$(jq -r 'select(.verdict == "fail") | .state' run.jsonl | head -n 1)
+	state=$(jq -r 'select(.verdict == "fail") | .state' run.jsonl |
+		head -n 1)
 	run "$PLATTER" crash shrink --base base --base-format raw \
-		--recover './recover {} clear copy' run.log "$state" -- ./check {}
+		--recover './recover {} clear copy' run.log "$state" -- \
+		./check {}
 	assert_success
 	assert_output --partial '@'
 	nothing_left
@@ -108,7 +111,7 @@ results()
 	"$PLATTER" crash export "${again[@]}" run.log 5@end after.raw
 	[ "$(byte_at before.raw 0)-$(byte_at before.raw 4096)" = 11-22 ]
 	[ "$(byte_at after.raw 0)-$(byte_at after.raw 4096)" = 22-00 ]
-	fails 2 'takes the command that recovers, --recover' \
+	fails 2 'takes the command that recovers, as in crash export' \
 		"$PLATTER" crash export --base base --base-format raw \
 		run.log 5@0 other.raw
 	nothing_left
@@ -117,8 +120,8 @@ results()
 @test "a recovery that writes something else than it did then is told of" {
 	local hash
 
-	hash=$("$PLATTER" crash show --base base --base-format raw --output json \
-		--recover './recover {} copy clear' run.log 5@0 |
+	hash=$("$PLATTER" crash show --base base --base-format raw \
+		--output json --recover './recover {} copy clear' run.log 5@0 |
 		jq -r .recovery)
 	run "$PLATTER" crash show --base base --base-format raw \
 		--recover './recover {} copy clear' --recovery "$hash" \

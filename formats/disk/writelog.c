@@ -206,6 +206,7 @@ static void release(struct writelog *w)
 {
 	plt_wlog_resume_free(w->state.resume);
 	free((void *)w->state.patches);
+	plt_wlog_shared_unref(w->state.under);
 	free(w->crash);
 	platter_log_close(w->log);
 }

@@ -141,7 +141,8 @@ static int get_mounted(struct plt_builtin *b,
 	static const char line[] =
 		"n=0\n"
 		"while IFS= read -r file; do\n"
-		"	[ -f \"$2/$file\" ] && cat <\"$2/$file\" >\"$3/file-$n\"\n"
+		"	[ -f \"$2/$file\" ] &&\n"
+		"		cat <\"$2/$file\" >\"$3/file-$n\"\n"
 		"	n=$((n + 1))\n"
 		"done <\"$3/" SCRIPT "\"\n";
 	char script[PATH_MAX];

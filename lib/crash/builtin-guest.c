@@ -200,7 +200,7 @@ struct span {
 	unsigned int refs;
 	uint64_t from, to;	/* points: F, and how far it has been looked */
 	enum platter_crash_discard discard;
-	uint64_t unreadable;	/* the first point with no image, or UINT64_MAX */
+	uint64_t unreadable;	/* first point with no image, or UINT64_MAX */
 	struct guest flushed;	/* at F */
 	struct guest last;	/* at `to`; none at F */
 	struct touch *touch;	/* by point */
@@ -389,9 +389,9 @@ static int lose(const struct platter_crash_range *r, uint64_t from,
 {
 	if (!result->reason[0])
 		plt_builtin_verdict(result, PLATTER_CRASH_FAIL, "guest data at "
-				    "offset %" PRIu64 " had been flushed before "
-				    "entry %" PRIu64 " and reads as something "
-				    "else", r->offset, from);
+				    "offset %" PRIu64 " had been flushed "
+				    "before entry %" PRIu64 " and reads as "
+				    "something else", r->offset, from);
 	plt_builtin_note(result, "flushed guest data is lost: %" PRIu64
 			 " bytes at offset %" PRIu64, r->length, r->offset);
 	return 1;

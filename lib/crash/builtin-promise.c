@@ -327,8 +327,9 @@ static int take_named(struct plt_promises *p, const struct platter_crash *crash,
 	return file && mark ? take_file(p, crash, &l, err) : -ENOMEM;
 }
 
-static int take_folder(struct plt_promises *p, const struct platter_crash *crash,
-		       const char *where, struct platter_error *err)
+static int take_folder(struct plt_promises *p,
+		       const struct platter_crash *crash, const char *where,
+		       struct platter_error *err)
 {
 	struct dirent **names;
 	int n, rc = 0;
@@ -359,8 +360,8 @@ int plt_promises_of_files(struct plt_promises *p, struct platter_crash *crash,
 	if (!at || !strchr(at, '%'))
 		return plt_err_set(err, -EINVAL, "\"%s\" is neither a folder "
 				   "with files MARK.md5 or MARK.sha256 nor "
-				   "LIST@MARK, where LIST is such a file and %% "
-				   "in MARK stands for the number of a line",
+				   "LIST@MARK, where LIST is such a file and "
+				   "%% in MARK stands for the number of a line",
 				   where);
 	l.file = file = plt_asprintf(err, "%.*s", (int)(at - where), where);
 	if (!file)

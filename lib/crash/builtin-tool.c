@@ -259,12 +259,13 @@ int plt_builtin_mount(struct plt_builtin *b,
 	plt_builtin_path(b, task->slot, "mnt", mnt);
 	plt_builtin_path(b, task->slot, "", dir);
 	/* Two disks of one btrfs at a time are one too many for the kernel. */
-	script = plt_asprintf(err, "%smount -t %s -o loop,nodev,nosuid,noexec%s "
-			      "\"$1\" \"$2\" || { losetup -f >/dev/null && "
-			      "exit %d; exit %d; }\n%s\numount \"$2\"\n",
+	script = plt_asprintf(err, "%smount -t %s -o loop,nodev,nosuid,"
+			      "noexec%s \"$1\" \"$2\" || {\n"
+			      "losetup -f >/dev/null && exit %d\nexit %d; }\n%s\numount \"$2\"\n",
 			      fs == PLT_FS_BTRFS ?
 			      "exec 9</dev/loop-control\nflock 9\n" : "",
-			      plt_fs_name(fs), fs == PLT_FS_XFS ? ",nouuid" : "",
+			      plt_fs_name(fs),
+			      fs == PLT_FS_XFS ? ",nouuid" : "",
 			      NOT_MOUNTED, NO_LOOP, line);
 	if (!script)
 		return -ENOMEM;

@@ -17,11 +17,15 @@
  *	explore*.c	all of them
  *	recover.c	two crashes
  *	verdict.c	verdicts and results
- *	shrink.c bisect.c report*.c
+ *	shrink*.c	from a state that fails to its cause (shrink.h)
+ *	ddmin.c		what is left of a set that still fails
+ *	bisect.c	the first prefix that fails
+ *	report*.c	results, written and read
  */
 #ifndef PLT_CRASH_CRASH_H
 #define PLT_CRASH_CRASH_H
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -83,6 +87,11 @@ struct platter_crash {
 	uint64_t *flushed;
 	/* Of the log of a recovery: the state it began from. Else NULL. */
 	const struct platter_crash_state *outer;
+	/* image.c: what `odd` leaves at the point asked for last. */
+	pthread_mutex_t lock;		/* guards all below */
+	struct plt_wlog_shared *under;
+	uint64_t under_point;
+	enum platter_crash_discard under_discard;
 };
 
 static inline bool plt_crash_writes(const struct plt_crash_entry *e)
@@ -149,8 +158,8 @@ int plt_crash_state_new(struct platter_crash_state **out,
 
 /*
  * What it holds, as lib/wlog answers it: view->patches is the caller's to
- * free, and neither the state nor the crash is needed for it any more, only
- * its log. Garbage and patterns: plt_wlog_noise().
+ * free, and so is a hold on view->under; neither the state nor the crash is
+ * needed for it any more, only the log. Garbage and patterns: plt_wlog_noise().
  */
 struct plt_wlog_state;
 int plt_crash_state_view(const struct platter_crash_state *state,

@@ -372,13 +372,15 @@ static bool wait_head(struct explore *e)
 
 static int give_head(struct explore *e, struct platter_error *err)
 {
-	int rc = give_task(e, at(e, e->head), err);
+	struct plt_explore_task *t = at(e, e->head);
+	int rc = give_task(e, t, err);
 
-	plt_explore_task_clear(at(e, e->head));
-	PLT_LOCK_SCOPE(&e->mutex);
+	pthread_mutex_lock(&e->mutex);
 	e->head++;
-	/* What was not to be run no thread has passed. */
+	/* What was not to be run no thread has passed; cleared, it is ready. */
 	e->next = PLT_MAX(e->next, e->head);
+	pthread_mutex_unlock(&e->mutex);
+	plt_explore_task_clear(t);
 	return rc;
 }
 

@@ -6,8 +6,9 @@
  * the places of what is missing: each shows who wrote it last before, which
  * the log's index knows. Where the rest is dropped the prefix reaches as far
  * as everything is durable, and the patches are what is present all the same:
- * FUA, and what is listed. So a state costs what is listed in it, not what is
- * in the log.
+ * FUA, and what is listed. FUA writes are the same in all states of a point,
+ * so their patches are made once and shared. So a state costs what is listed
+ * in it, not what is in the log.
  *
  * Either way the places are painted over one another in the order of the log.
  * A shorn write paints the first half of each of its sectors; the other half
@@ -122,9 +123,103 @@ static int paint_item(struct strokes *s, const struct plt_crash_item *it)
 	return paint_part(s, it->entry, it->fate, from, end);
 }
 
+/* ---- from strokes to patches ---- */
+
+static int by_start(const void *a, const void *b)
+{
+	const struct stroke *x = a, *y = b;
+
+	if (x->start != y->start)
+		return x->start < y->start ? -1 : 1;
+	return (x->order > y->order) - (x->order < y->order);
+}
+
+struct patches {
+	struct plt_wlog_patch *at;
+	size_t nr, room;
+	bool tagged;		/* keep whose each is, */
+	uint64_t *tags;		/* by its order */
+	size_t room_tags;
+};
+
+static int add_tag(struct patches *p, uint64_t tag, struct platter_error *err)
+{
+	int rc = plt_grow(&p->tags, &p->room_tags, p->nr + 1,
+			  sizeof(*p->tags), err);
+
+	if (!rc)
+		p->tags[p->nr] = tag;
+	return rc;
+}
+
+static int add_patch(struct patches *p, const struct stroke *top, uint64_t pos,
+		     uint64_t until, struct platter_error *err)
+{
+	struct plt_wlog_patch *last = p->nr ? &p->at[p->nr - 1] : NULL;
+	const bool data = top->kind == PLT_WLOG_DATA;
+	const uint64_t place = data ? top->log_offset + (pos - top->start) : 0;
+	int rc;
+
+	if (last && last->start + last->length == pos &&
+	    last->kind == top->kind &&
+	    (!p->tagged || p->tags[p->nr - 1] == top->order) &&
+	    (!data || last->log_offset + last->length == place)) {
+		last->length += until - pos;
+		return 0;
+	}
+	rc = plt_grow(&p->at, &p->room, p->nr + 1, sizeof(*p->at), err);
+	if (!rc && p->tagged)
+		rc = add_tag(p, top->order, err);
+	if (!rc)
+		p->at[p->nr++] = (struct plt_wlog_patch){
+			.start = pos, .length = until - pos,
+			.kind = top->kind, .log_offset = place,
+		};
+	return rc;
+}
+
+/* Along the device; of the strokes over a place the last in the log counts. */
+static int layer(struct strokes *s, struct patches *p)
+{
+	struct plt_heap over = { .nr = 0 };
+	uint64_t pos = 0, until;
+	size_t next = 0;
+	int rc = 0;
+
+	if (s->nr)
+		qsort(s->at, s->nr, sizeof(*s->at), by_start);
+	while (!rc && (next < s->nr || over.nr)) {
+		const struct stroke *top;
+
+		if (!over.nr)
+			pos = s->at[next].start;
+		while (!rc && next < s->nr && s->at[next].start <= pos) {
+			const struct plt_heap_item item = {
+				.key = UINT64_MAX - s->at[next].order,
+				.a = next,
+			};
+
+			rc = plt_heap_push(&over, &item, s->err);
+			next++;
+		}
+		top = rc ? NULL : &s->at[over.item[0].a];
+		if (top && top->start + top->length <= pos) {
+			plt_heap_pop(&over);
+		} else if (top) {
+			until = top->start + top->length;
+			if (next < s->nr)
+				until = PLT_MIN(until, s->at[next].start);
+			rc = add_patch(p, top, pos, until, s->err);
+			pos = until;
+		}
+	}
+	plt_heap_clear(&over);
+	return rc;
+}
+
 /* ---- the rest is dropped: paint what is present ---- */
 
-static int paint_present(struct strokes *s)
+static int paint_odd(struct strokes *s)
 {
 	const struct platter_crash *c = s->state->crash;
 	const uint64_t point = s->state->point;
@@ -139,8 +234,123 @@ static int paint_present(struct strokes *s)
 			rc = paint_part(s, odd->at[i], PLATTER_CRASH_DURABLE,
 					0, e->length);
 	}
+	return rc;
+}
+
+static int make_under(const struct platter_crash_state *state,
+		      struct plt_wlog_shared **out, struct platter_error *err)
+{
+	struct strokes s = { .state = state, .err = err };
+	struct patches p = { .tagged = true };
+	struct plt_wlog_shared *under;
+	int rc;
+
+	rc = paint_odd(&s);
+	if (!rc)
+		rc = layer(&s, &p);
+	free(s.at);
+	under = rc ? NULL : plt_calloc(1, sizeof(*under), err);
+	if (!under) {
+		free(p.at);
+		free(p.tags);
+		return rc ? rc : -ENOMEM;
+	}
+	atomic_init(&under->refs, 1);
+	under->nr = p.nr;
+	under->patches = p.at;
+	under->tags = p.tags;
+	*out = under;
+	return 0;
+}
+
+/* A hold on what is durable behind what is pending; NULL when nothing is. */
+static int get_under(const struct platter_crash_state *state,
+		     struct plt_wlog_shared **out, struct platter_error *err)
+{
+	struct platter_crash *c = state->crash;
+	const size_t first = plt_crash_list_from(&c->odd,
+						 c->flushed[state->point]);
+	int rc;
+
+	*out = NULL;
+	if (first == c->odd.nr || c->odd.at[first] >= state->point)
+		return 0;
+	PLT_LOCK_SCOPE(&c->lock);
+	if (!c->under || c->under_point != state->point ||
+	    c->under_discard != state->discard) {
+		rc = make_under(state, out, err);
+		if (rc)
+			return rc;
+		plt_wlog_shared_unref(c->under);
+		c->under = *out;
+		c->under_point = state->point;
+		c->under_discard = state->discard;
+	}
+	*out = c->under;
+	atomic_fetch_add(&c->under->refs, 1);
+	return 0;
+}
+
+/* The first patch below that ends behind a place. */
+static size_t under_from(const struct plt_wlog_shared *under, uint64_t place)
+{
+	size_t low = 0, high = under->nr, mid;
+
+	while (low < high) {
+		const struct plt_wlog_patch *p;
+
+		mid = low + (high - low) / 2;
+		p = &under->patches[mid];
+		if (p->start + p->length <= place)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low;
+}
+
+/* What of a stroke is not hidden by something durable that came later. */
+static int paint_visible(struct strokes *s, const struct stroke *whole,
+			 const struct plt_wlog_shared *under)
+{
+	const uint64_t end = whole->start + whole->length;
+	uint64_t pos = whole->start;
+	int rc = 0;
+
+	for (size_t i = under_from(under, pos); !rc && pos < end; i++) {
+		const struct plt_wlog_patch *p =
+			i < under->nr ? &under->patches[i] : NULL;
+		uint64_t until = end, next = end;
+
+		while (i < under->nr && p->start < end &&
+		       under->tags[i] < whole->order)
+			p = &under->patches[++i];
+		if (i < under->nr && p->start < end) {
+			until = PLT_MAX(pos, p->start);
+			next = PLT_MIN(end, p->start + p->length);
+		}
+		if (until > pos)
+			rc = paint(s, whole->order, pos, until - pos,
+				   whole->kind,
+				   whole->log_offset + (pos - whole->start));
+		pos = next;
+	}
+	return rc;
+}
+
+static int paint_present(struct strokes *s,
+			 const struct plt_wlog_shared *under)
+{
+	struct strokes own = { .state = s->state, .err = s->err };
+	int rc = 0;
+
+	if (under && !under->nr)
+		under = NULL;
 	for (size_t i = 0; !rc && i < s->state->nr; i++)
-		rc = paint_item(s, &s->state->item[i]);
+		rc = paint_item(under ? &own : s, &s->state->item[i]);
+	for (size_t i = 0; !rc && i < own.nr; i++)
+		rc = paint_visible(s, &own.at[i], under);
+	free(own.at);
 	return rc;
 }
 
@@ -245,10 +455,11 @@ static int show_entry(struct strokes *s, uint64_t entry, uint64_t start,
 	int rc = 0;
 
 	for (; !rc && start < end; i++) {
-		const struct plt_crash_item *it = &st->item[i];
+		const struct plt_crash_item *it = i < st->nr ?
+						  &st->item[i] : NULL;
 		uint64_t from = end, until = end;
 
-		if (i < st->nr && it->entry == entry) {
+		if (it && it->entry == entry) {
 			from = base + (uint64_t)it->first * sector;
 			until = from + (uint64_t)it->count * sector;
 			from = PLT_MAX(from, start);
@@ -353,82 +564,6 @@ static int paint_missing(struct strokes *s)
 	return rc;
 }
 
-/* ---- from strokes to patches ---- */
-
-static int by_start(const void *a, const void *b)
-{
-	const struct stroke *x = a, *y = b;
-
-	if (x->start != y->start)
-		return x->start < y->start ? -1 : 1;
-	return (x->order > y->order) - (x->order < y->order);
-}
-
-struct patches {
-	struct plt_wlog_patch *at;
-	size_t nr, room;
-};
-
-static int add_patch(struct patches *p, const struct stroke *top, uint64_t pos,
-		     uint64_t until, struct platter_error *err)
-{
-	struct plt_wlog_patch *last = p->nr ? &p->at[p->nr - 1] : NULL;
-	const bool data = top->kind == PLT_WLOG_DATA;
-	const uint64_t place = data ? top->log_offset + (pos - top->start) : 0;
-	int rc;
-
-	if (last && last->start + last->length == pos &&
-	    last->kind == top->kind &&
-	    (!data || last->log_offset + last->length == place)) {
-		last->length += until - pos;
-		return 0;
-	}
-	rc = plt_grow(&p->at, &p->room, p->nr + 1, sizeof(*p->at), err);
-	if (!rc)
-		p->at[p->nr++] = (struct plt_wlog_patch){
-			.start = pos, .length = until - pos,
-			.kind = top->kind, .log_offset = place,
-		};
-	return rc;
-}
-
-/* Along the device; of the strokes over a place the last in the log counts. */
-static int layer(struct strokes *s, struct patches *p)
-{
-	struct plt_heap over = { .nr = 0 };
-	uint64_t pos = 0, until;
-	size_t next = 0;
-	int rc = 0;
-
-	while (!rc && (next < s->nr || over.nr)) {
-		const struct stroke *top;
-
-		if (!over.nr)
-			pos = s->at[next].start;
-		while (!rc && next < s->nr && s->at[next].start <= pos) {
-			const struct plt_heap_item item = {
-				.key = UINT64_MAX - s->at[next].order,
-				.a = next,
-			};
-
-			rc = plt_heap_push(&over, &item, s->err);
-			next++;
-		}
-		top = rc ? NULL : &s->at[over.item[0].a];
-		if (top && top->start + top->length <= pos) {
-			plt_heap_pop(&over);
-		} else if (top) {
-			until = top->start + top->length;
-			if (next < s->nr)
-				until = PLT_MIN(until, s->at[next].start);
-			rc = add_patch(p, top, pos, until, s->err);
-			pos = until;
-		}
-	}
-	plt_heap_clear(&over);
-	return rc;
-}
-
 int plt_crash_state_view(const struct platter_crash_state *state,
 			 struct plt_wlog_state *view,
 			 struct platter_error *err)
@@ -440,18 +575,21 @@ int plt_crash_state_view(const struct platter_crash_state *state,
 		.below = { .log = c->log, .apart = true },
 		.err = err,
 	};
+	struct plt_wlog_shared *under = NULL;
 	struct patches p = { .nr = 0 };
-	int rc;
+	int rc = 0;
 
-	rc = kept ? paint_missing(&s) : paint_present(&s);
-	if (!rc && s.nr) {
-		qsort(s.at, s.nr, sizeof(*s.at), by_start);
+	if (!kept)
+		rc = get_under(state, &under, err);
+	if (!rc)
+		rc = kept ? paint_missing(&s) : paint_present(&s, under);
+	if (!rc)
 		rc = layer(&s, &p);
-	}
 	free(s.at);
 	free(s.place);
 	if (rc) {
 		free(p.at);
+		plt_wlog_shared_unref(under);
 		return rc;
 	}
 	*view = (struct plt_wlog_state){
@@ -462,6 +600,7 @@ int plt_crash_state_view(const struct platter_crash_state *state,
 			state->discard == PLATTER_CRASH_DISCARD_PATTERN,
 		.patches = p.at,
 		.nr_patches = p.nr,
+		.under = under,
 	};
 	return 0;
 }
@@ -478,7 +617,9 @@ int platter_crash_state_image(struct platter_image **out,
 	if (rc)
 		return rc;
 	rc = plt_wlog_view(out, &view, c->base, c->size, err);
-	if (rc)
+	if (rc) {
 		free((void *)view.patches);
+		plt_wlog_shared_unref(view.under);
+	}
 	return rc;
 }

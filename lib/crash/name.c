@@ -332,8 +332,8 @@ static int unexpected(const struct parse *p, const char *wanted)
 	if (*p->p == '@')
 		return plt_err_set(p->err, -EINVAL,
 				   "a state of a recovery's log (STATE@STATE) "
-				   "takes the command that recovers, "
-				   "--recover COMMAND");
+				   "takes the command that recovers, as in "
+				   "crash export --recover COMMAND");
 	if (isprint((unsigned char)*p->p))
 		snprintf(what, sizeof(what), "'%c'", *p->p);
 	else if (*p->p)

@@ -236,6 +236,7 @@ int plt_crash_new(struct platter_crash **out, struct platter_context *ctx,
 
 	if (!c)
 		return -ENOMEM;
+	pthread_mutex_init(&c->lock, NULL);
 	c->ctx = ctx;
 	c->log = log;
 	c->base = base;
@@ -311,6 +312,8 @@ void platter_crash_close(struct platter_crash *c)
 	free(c->odd.at);
 	free(c->entry);
 	free(c->flushed);
+	plt_wlog_shared_unref(c->under);
+	pthread_mutex_destroy(&c->lock);
 	free(c);
 }
 

@@ -29,7 +29,7 @@ struct maker {
 	struct platter_crash_part_visitor visitor;
 	struct plt_shrink_frame *f;
 	enum plt_shrink_other other;
-	uint64_t prefix;
+	uint64_t until;
 	size_t room_same, room_parts;
 	/* For the writes that are kept: */
 	const struct plt_shrink_frame *except;
@@ -86,7 +86,7 @@ static enum platter_crash_fate in_other(const struct maker *m, uint64_t entry,
 	case PLT_SHRINK_PREFIX:
 		break;
 	}
-	return entry < m->prefix ? PLATTER_CRASH_KEPT : PLATTER_CRASH_DROPPED;
+	return entry < m->until ? PLATTER_CRASH_KEPT : PLATTER_CRASH_DROPPED;
 }
 
 static int visit(struct platter_crash_part_visitor *visitor,
@@ -123,7 +123,7 @@ static int add_behind(struct maker *m, uint64_t point,
 
 	for (size_t i = 0; i < f->nr_parts; i++)
 		durable = PLT_MIN(durable, c->entry[f->part[i].entry].durable);
-	for (; point < c->nr; point++) {
+	for (; point < PLT_MIN(c->nr, m->until); point++) {
 		const struct plt_crash_entry *e = &c->entry[point];
 
 		if (plt_crash_writes(e))
@@ -169,12 +169,12 @@ static bool has_early(const struct plt_shrink_frame *f)
 
 int plt_shrink_frame_init(struct plt_shrink_frame *f,
 			  const struct platter_crash_state *fail,
-			  enum plt_shrink_other other, uint64_t prefix,
+			  enum plt_shrink_other other, uint64_t until,
 			  struct platter_error *err)
 {
 	struct maker m = {
 		.visitor.visit = visit, .f = f, .other = other,
-		.prefix = prefix,
+		.until = until,
 	};
 	int rc;
 

@@ -201,12 +201,14 @@ static bool is_torn(const struct platter_crash_cause *cause)
 
 void plt_shrink_say(struct platter_crash_cause *cause)
 {
+	const bool old = cause->failing->discard == PLATTER_CRASH_DISCARD_OLD;
+	const char *left = old ? "what was there" : "a pattern";
 	struct text t = { cause->sentence, sizeof(cause->sentence) };
 	const char *text;
 	size_t len;
 
 	if (!cause->nr_pieces) {
-		say(&t, "durable discards leave what is not zeros");
+		say(&t, "discards that are durable leave %s", left);
 		return;
 	}
 	if (cause->failing->crash->outer)
@@ -228,4 +230,6 @@ void plt_shrink_say(struct platter_crash_cause *cause)
 	} else if (cause->whole && is_torn(cause)) {
 		say(&t, "; some sectors of them are enough");
 	}
+	if (cause->failing->discard != PLATTER_CRASH_DISCARD_ZERO)
+		say(&t, "; discards that are durable leave %s", left);
 }

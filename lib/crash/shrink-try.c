@@ -22,7 +22,8 @@
 #define CHUNK		(256u << 10)	/* bytes read at once */
 #define MAX_RANGES	65536u
 
-int plt_shrink_init(struct plt_shrink *s, const struct platter_crash_state *like,
+int plt_shrink_init(struct plt_shrink *s,
+		    const struct platter_crash_state *like,
 		    const struct platter_crash_shrink_options *opts,
 		    struct platter_error *err)
 {
@@ -126,7 +127,8 @@ static int hash_state(const struct plt_shrink *s,
 }
 
 /* What is known of a state's content at its mark: an old one, or a new one. */
-static int look_up(struct plt_shrink *s, const struct platter_crash_state *state,
+static int look_up(struct plt_shrink *s,
+		   const struct platter_crash_state *state,
 		   struct plt_shrink_tried **out, struct platter_error *err)
 {
 	struct plt_shrink_tried *t, key = { .done = false };

@@ -18,8 +18,9 @@
 #include "base/mem.h"
 #include "crash/shrink.h"
 
-/* Prefixes tried when nothing else passes. */
+/* Prefixes, and later points, tried when nothing else passes. */
 #define MAX_PREFIXES	32u
+#define MAX_POINTS	64u
 
 /* ---- ddmin on the elements of a frame ---- */
 
@@ -98,27 +99,37 @@ static int minimise_units(struct plt_shrink *s, struct plt_shrink_frame *f,
 /* ---- a state that passes ---- */
 
 /*
- * The frames that may have one, in the order they are tried: number 0 to 3 are
- * the first of enum plt_shrink_other, the others are prefixes.
+ * The frames that may have one, in the order they are tried: those of enum
+ * plt_shrink_other, up to a barrier, then up to points in front of it, and
+ * prefixes.
  */
 struct chooser {
 	struct plt_shrink_search search;
 	const struct platter_crash_state *fail;
+	uint64_t behind, before;	/* entries up to the barriers */
+	size_t points;			/* how many of them in front of it */
 };
 
-static int frame_of(const struct platter_crash_state *fail, size_t i,
+static int frame_of(const struct chooser *c, size_t i,
 		    struct plt_shrink_frame *f, struct platter_error *err)
 {
-	const uint64_t from = fail->crash->flushed[fail->point];
-	const uint64_t n = fail->point - from;
+	const uint64_t point = c->fail->point;
 
 	if (i < PLT_SHRINK_PREFIX)
-		return plt_shrink_frame_init(f, fail, (enum plt_shrink_other)i,
-					     0, err);
+		return plt_shrink_frame_init(f, c->fail,
+					     (enum plt_shrink_other)i,
+					     UINT64_MAX, err);
+	i -= PLT_SHRINK_PREFIX;
+	if (i < c->points)
+		return plt_shrink_frame_init(f, c->fail,
+					     PLT_SHRINK_ALL_OF_EPOCH, point +
+					     c->behind - c->behind * (i + 1) /
+					     (c->points + 1), err);
 	/* From the last on back. */
-	i -= PLT_SHRINK_PREFIX - 1;
-	return plt_shrink_frame_init(f, fail, PLT_SHRINK_PREFIX, fail->point -
-				     PLT_MAX(n * i / MAX_PREFIXES, i), err);
+	i -= c->points;
+	return plt_shrink_frame_init(f, c->fail, PLT_SHRINK_PREFIX, point -
+				     PLT_MAX(c->before * (i + 1) / MAX_PREFIXES,
+					     i + 1), err);
 }
 
 static int make_frame(struct plt_shrink_search *search, size_t i,
@@ -128,7 +139,7 @@ static int make_frame(struct plt_shrink_search *search, size_t i,
 	struct plt_shrink_frame f;
 	int rc;
 
-	rc = frame_of(c->fail, i, &f, err);
+	rc = frame_of(c, i, &f, err);
 	if (!rc)
 		rc = plt_shrink_frame_ends(&f, &pair->fail, &pair->pass, err);
 	plt_shrink_frame_free(&f);
@@ -140,26 +151,39 @@ static int make_frame(struct plt_shrink_search *search, size_t i,
 	return 0;
 }
 
+/* How far it is to the barriers on both sides. */
+static int measure(struct chooser *c, struct platter_error *err)
+{
+	const uint64_t point = c->fail->point;
+	struct plt_shrink_frame f;
+	int rc;
+
+	rc = plt_shrink_frame_init(&f, c->fail, PLT_SHRINK_ALL_OF_EPOCH,
+				   UINT64_MAX, err);
+	if (!rc)
+		c->behind = f.point - point;
+	plt_shrink_frame_free(&f);
+	c->before = point - c->fail->crash->flushed[point];
+	c->points = PLT_MIN(c->behind, (uint64_t)MAX_POINTS);
+	c->search.nr = PLT_SHRINK_PREFIX + c->points +
+		       PLT_MIN(c->before, (uint64_t)MAX_PREFIXES);
+	return rc < 0 ? rc : 0;
+}
+
 /* 1: none of them passes. */
 static int choose(struct plt_shrink *s, const struct platter_crash_state *fail,
 		  struct plt_shrink_frame *f, struct platter_error *err)
 {
-	const uint64_t n = fail->point - fail->crash->flushed[fail->point];
-	struct chooser c = {
-		.search = {
-			.make = make_frame,
-			.nr = PLT_SHRINK_PREFIX +
-			      (size_t)PLT_MIN(n, (uint64_t)MAX_PREFIXES),
-		},
-		.fail = fail,
-	};
+	struct chooser c = { .search.make = make_frame, .fail = fail };
 	size_t which;
 	int rc;
 
-	rc = plt_shrink_first(s, &c.search, &which, err);
+	rc = measure(&c, err);
+	if (!rc)
+		rc = plt_shrink_first(s, &c.search, &which, err);
 	if (rc || which == c.search.nr)
 		return rc ? rc : 1;
-	return frame_of(fail, which, f, err);
+	return frame_of(&c, which, f, err);
 }
 
 /* ---- an earlier point ---- */
@@ -242,6 +266,38 @@ static int reduce(struct plt_shrink *s, struct plt_shrink_frame *f,
 	return rc;
 }
 
+static int with_zeros(const struct platter_crash_state *state,
+		      struct platter_crash_state **out,
+		      struct platter_error *err)
+{
+	return plt_crash_state_new(out, state->crash, state->point,
+				   PLATTER_CRASH_DISCARD_ZERO, state->rest,
+				   state->item, state->nr, err);
+}
+
+/* If it fails with zeros where discards were, what they leave is no cause. */
+static int try_zeros(struct plt_shrink *s, struct platter_crash_state **fail,
+		     struct platter_error *err)
+{
+	const struct platter_crash_result *result;
+	struct platter_crash_state *zeros;
+	int rc;
+
+	if ((*fail)->discard == PLATTER_CRASH_DISCARD_ZERO)
+		return 0;
+	rc = with_zeros(*fail, &zeros, err);
+	if (rc)
+		return rc;
+	rc = plt_shrink_try(s, zeros, &result, err);
+	if (!rc && result->verdict == PLATTER_CRASH_FAIL) {
+		platter_crash_state_unref(*fail);
+		*fail = zeros;
+	} else {
+		platter_crash_state_unref(zeros);
+	}
+	return rc;
+}
+
 /*
  * What durable discards leave may be all there is to it: then the state that
  * passes is the same with zeros there. 1: it is not.
@@ -256,9 +312,7 @@ static int blame_discards(struct plt_shrink *s,
 
 	if (fail->discard == PLATTER_CRASH_DISCARD_ZERO)
 		return 1;
-	rc = plt_crash_state_new(&cause->passing, fail->crash, fail->point,
-				 PLATTER_CRASH_DISCARD_ZERO, fail->rest,
-				 fail->item, fail->nr, err);
+	rc = with_zeros(fail, &cause->passing, err);
 	if (!rc)
 		rc = plt_shrink_try(s, cause->passing, &result, err);
 	if (rc)
@@ -284,6 +338,8 @@ static int shrink(struct plt_shrink *s, const struct platter_crash_state *state,
 				 platter_crash_state_name(state),
 				 platter_crash_verdict_name(result->verdict));
 	if (!rc)
+		rc = try_zeros(s, &fail, err);
+	if (!rc)
 		rc = choose(s, fail, &f, err);
 	if (!rc) {
 		rc = reduce(s, &f, err);
@@ -294,7 +350,9 @@ static int shrink(struct plt_shrink *s, const struct platter_crash_state *state,
 	}
 	if (rc > 0)
 		rc = plt_err_set(err, -ENOENT,
-				 "no state near %s passes, with whatever of its pending writes: see platter crash bisect for the first point that fails",
+				 "no state near %s passes, with whatever of its "
+				 "pending writes: see platter crash bisect for "
+				 "the first point that fails",
 				 platter_crash_state_name(state));
 	plt_shrink_frame_free(&f);
 	platter_crash_state_unref(fail);
@@ -312,7 +370,9 @@ int platter_crash_shrink(const struct platter_crash_state *state,
 	*cause = (struct platter_crash_cause){ .mark = UINT64_MAX };
 	if (opts->model == PLATTER_CRASH_MODEL_PREFIX)
 		return plt_err_set(err, -EINVAL,
-				   "model prefix leaves nothing to shrink: see platter crash bisect for the first point that fails");
+				   "model prefix leaves nothing to shrink: see "
+				   "platter crash bisect for the first point "
+				   "that fails");
 	rc = plt_shrink_init(&s, state, opts, err);
 	if (!rc)
 		rc = shrink(&s, state, cause, err);

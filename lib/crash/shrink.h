@@ -52,12 +52,13 @@ enum plt_shrink_other {
 	PLT_SHRINK_PREFIX,	/* those in front of an entry */
 };
 /*
+ * `until`: the entry of PREFIX, or the last point for ALL_OF_EPOCH.
  * 1: there is no such frame, or they do not differ. What is in the frame is to
  * be freed in any case. Its elements are whole entries.
  */
 int plt_shrink_frame_init(struct plt_shrink_frame *f,
 			  const struct platter_crash_state *fail,
-			  enum plt_shrink_other other, uint64_t prefix,
+			  enum plt_shrink_other other, uint64_t until,
 			  struct platter_error *err) PLATTER_MUST_CHECK;
 /*
  * The writes that are kept in a state, as elements that are missing from what
@@ -117,7 +118,8 @@ struct plt_shrink {
 };
 
 /* What is in `s` is to be freed in any case. */
-int plt_shrink_init(struct plt_shrink *s, const struct platter_crash_state *like,
+int plt_shrink_init(struct plt_shrink *s,
+		    const struct platter_crash_state *like,
 		    const struct platter_crash_shrink_options *opts,
 		    struct platter_error *err) PLATTER_MUST_CHECK;
 void plt_shrink_free(struct plt_shrink *s);

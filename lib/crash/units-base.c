@@ -101,7 +101,8 @@ int plt_crash_base_hash(struct plt_crash_units *u, uint64_t sector,
 	if (offset < u->base_offset ||
 	    offset + bytes > u->base_offset + u->base_len) {
 		/* To the end of what is asked for and not zeros. */
-		len = PLT_MIN(end, until) - offset;
+		end = PLT_MIN(end, until);
+		len = end > offset ? end - offset : 0;
 		len = PLT_MIN(len, (uint64_t)PLT_CRASH_READ);
 		len = PLT_MAX(plt_align_down(len, bytes), (uint64_t)bytes);
 		rc = read_base(u, offset, len, err);

@@ -21,164 +21,8 @@
 #include "base/mem.h"
 #include "crash/units.h"
 
-#define CHUNK	1024u			/* leaves allocated at once */
 /* Versions at once; half of what their numbers could tell apart. */
 #define WINDOW_MAX	(UINT32_C(1) << 31)
-
-/* ---- hashes ---- */
-
-static inline uint64_t scramble(uint64_t x)
-{
-	x ^= x >> 33;
-	x *= UINT64_C(0xff51afd7ed558ccd);
-	x ^= x >> 33;
-	x *= UINT64_C(0xc4ceb9fe1a85ec53);
-	return x ^ x >> 33;
-}
-
-/* One to one for each sector, so that only equal contents are equal. */
-struct plt_hash128 plt_crash_sector_hash(struct plt_hash128 content,
-					 uint64_t sector)
-{
-	struct plt_hash128 h;
-
-	h.lo = scramble(content.lo + sector * UINT64_C(0x9e3779b97f4a7c15));
-	h.hi = scramble(content.hi ^ h.lo) + sector;
-	h.hi = scramble(h.hi);
-	h.lo ^= h.hi * UINT64_C(0xd6e8feb86659fd93);
-	return h;
-}
-
-void plt_crash_tally_copy(const struct plt_crash_units *u,
-			  struct plt_crash_tally *to,
-			  const struct plt_crash_tally *from)
-{
-	to->disk = from->disk;
-	for (uint64_t m = u->sets; m; m &= m - 1)
-		to->set[__builtin_ctzll(m)] = from->set[__builtin_ctzll(m)];
-}
-
-/* ---- leaves ---- */
-
-static size_t slot_of(const struct plt_crash_units *u, uint64_t index)
-{
-	return scramble(index) & (u->nr_slots - 1);
-}
-
-struct plt_crash_leaf *plt_crash_leaf_find(struct plt_crash_units *u,
-					   uint64_t sector)
-{
-	const uint64_t index = sector / PLT_CRASH_LEAF;
-
-	if (u->last && u->last->index == index)
-		return u->last;
-	for (size_t i = slot_of(u, index); u->slot[i];
-	     i = (i + 1) & (u->nr_slots - 1)) {
-		struct plt_crash_leaf *leaf =
-			plt_crash_leaf_at(u, u->slot[i] - 1);
-
-		if (leaf->index == index) {
-			u->last = leaf;
-			u->last_id = u->slot[i] - 1;
-			return leaf;
-		}
-	}
-	return NULL;
-}
-
-static void put_slot(struct plt_crash_units *u, uint32_t id)
-{
-	size_t i = slot_of(u, plt_crash_leaf_at(u, id)->index);
-
-	while (u->slot[i])
-		i = (i + 1) & (u->nr_slots - 1);
-	u->slot[i] = id + 1;
-}
-
-static int grow_slots(struct plt_crash_units *u, struct platter_error *err)
-{
-	const size_t nr = u->nr_slots ? 2 * u->nr_slots : CHUNK;
-	uint32_t *slot = plt_calloc(nr, sizeof(*slot), err);
-
-	if (!slot)
-		return -ENOMEM;
-	free(u->slot);
-	u->slot = slot;
-	u->nr_slots = nr;
-	for (uint32_t id = 0; id < u->nr_leaves; id++)
-		put_slot(u, id);
-	return 0;
-}
-
-static int new_chunk(struct plt_crash_units *u, struct platter_error *err)
-{
-	struct plt_crash_leaf *leaves;
-	int rc;
-
-	rc = plt_grow(&u->chunk, &u->room_chunks, u->nr_chunks + 1,
-		      sizeof(*u->chunk), err);
-	if (rc)
-		return rc;
-	leaves = plt_calloc(CHUNK, sizeof(*leaves), err);
-	if (!leaves)
-		return -ENOMEM;
-	u->chunk[u->nr_chunks++] = leaves;
-	return 0;
-}
-
-static int new_leaf(struct plt_crash_units *u, uint64_t sector,
-		    struct plt_crash_leaf **out, struct platter_error *err)
-{
-	struct plt_crash_leaf *leaf;
-	int rc = 0;
-
-	if (u->nr_leaves == PLT_CRASH_LEAVES)
-		return plt_err_set(err, -EFBIG, "the log writes more than %u x "
-				   "%u sectors, which is the limit",
-				   PLT_CRASH_LEAVES, PLT_CRASH_LEAF);
-	if ((u->nr_leaves + 1) * 3 > u->nr_slots * 2)
-		rc = grow_slots(u, err);
-	if (!rc && u->nr_leaves / CHUNK == u->nr_chunks)
-		rc = new_chunk(u, err);
-	if (rc)
-		return rc;
-	leaf = plt_crash_leaf_at(u, u->nr_leaves);
-	memset(leaf, 0, sizeof(*leaf));
-	leaf->index = sector / PLT_CRASH_LEAF;
-	rc = u->sets ? plt_crash_leaf_watch(u, leaf, err) : 0;
-	if (rc)
-		return rc;
-	put_slot(u, u->nr_leaves);
-	u->last = leaf;
-	u->last_id = u->nr_leaves++;
-	*out = leaf;
-	return 0;
-}
-
-/* The leaf of a sector that is written; what it held before is known then. */
-static int touch(struct plt_crash_units *u, uint64_t sector, uint64_t end,
-		 struct plt_crash_leaf **out, struct platter_error *err)
-{
-	const unsigned int i = sector % PLT_CRASH_LEAF;
-	int rc = 0;
-
-	*out = plt_crash_leaf_find(u, sector);
-	if (!*out)
-		rc = new_leaf(u, sector, out, err);
-	if (rc || (*out)->known & 1u << i)
-		return rc;
-	rc = plt_crash_base_hash(u, sector, end, &(*out)->hash[i], err);
-	if (!rc)
-		(*out)->known |= 1u << i;
-	return rc;
-}
-
-int plt_crash_units_touch(struct plt_crash_units *u, uint64_t sector,
-			  struct plt_crash_leaf **out,
-			  struct platter_error *err)
-{
-	return touch(u, sector, (sector + 1) * u->crash->sector, out, err);
-}
 
 /* ---- versions ---- */
 
@@ -284,8 +128,9 @@ static int add_write(struct plt_crash_units *u,
 						 PLT_MIN(step, sectors - s),
 						 &data, err);
 		if (!rc)
-			rc = touch(u, start + s, e->start + e->length, &leaf,
-				   err);
+			rc = plt_crash_units_touch(u, start + s,
+						   e->start + e->length, &leaf,
+						   err);
 		if (rc)
 			break;
 		rc = push(u, leaf, (start + s) % PLT_CRASH_LEAF,
@@ -373,7 +218,8 @@ static int add_discard(struct plt_crash_units *u,
 		       struct plt_crash_pending *p, struct platter_error *err)
 {
 	const uint32_t bytes = u->crash->sector;
-	const uint64_t start = e->start / bytes, end = start + e->length / bytes;
+	const uint64_t start = e->start / bytes;
+	const uint64_t end = start + e->length / bytes;
 	const bool pattern = u->discard == PLATTER_CRASH_DISCARD_PATTERN;
 	struct plt_crash_leaf *leaf;
 	uint64_t until;
@@ -386,7 +232,8 @@ static int add_discard(struct plt_crash_units *u,
 			if (rc || s == end)
 				break;
 		}
-		rc = touch(u, s, e->start + e->length, &leaf, err);
+		rc = plt_crash_units_touch(u, s, e->start + e->length, &leaf,
+					   err);
 		if (!rc)
 			rc = add_run(p, s - start, u->tail, err);
 		if (!rc)
@@ -418,7 +265,8 @@ static void settle_discard(struct plt_crash_units *u,
 			   struct plt_crash_leaf *leaf, uint32_t number)
 {
 	struct plt_crash_version *v = plt_crash_version_at(u, number);
-	const struct plt_hash128 before = plt_crash_shown_hash(u, leaf, v->sector);
+	const struct plt_hash128 before =
+		plt_crash_shown_hash(u, leaf, v->sector);
 
 	if (u->discard == PLATTER_CRASH_DISCARD_OLD)
 		v->gone = 1;
@@ -537,135 +385,12 @@ int plt_crash_units_advance(struct plt_crash_units *u,
 	return 0;
 }
 
-/* ---- candidates ---- */
-
-uint32_t plt_crash_units_stamp(struct plt_crash_units *u)
-{
-	if (++u->stamp == 0) {
-		for (uint32_t i = 0; i < u->ring_size; i++)
-			u->ring[i].stamp = 0;
-		u->stamp = 1;
-	}
-	return u->stamp;
-}
-
-void plt_crash_units_stamp_range(struct plt_crash_units *u, uint64_t sector,
-				 uint32_t count, uint32_t stamp)
-{
-	for (uint64_t s = sector; s < sector + count; s++) {
-		const struct plt_crash_leaf *leaf = plt_crash_leaf_find(u, s);
-		const unsigned int i = s % PLT_CRASH_LEAF;
-
-		if (leaf && leaf->live & 1u << i)
-			plt_crash_version_at(u, leaf->top[i])->stamp = stamp;
-	}
-}
-
-/* What shows where the stamped versions are missing. */
-static struct plt_hash128 without_hash(const struct plt_crash_units *u,
-				       const struct plt_crash_leaf *leaf,
-				       unsigned int i, uint32_t number,
-				       uint32_t stamp)
-{
-	while (plt_crash_visible(u, &number)) {
-		const struct plt_crash_version *v =
-			plt_crash_version_at(u, number);
-
-		if (v->stamp != stamp)
-			return v->hash;
-		number = v->below;
-	}
-	return leaf->hash[i];
-}
-
-void plt_crash_units_without(struct plt_crash_units *u,
-			     const struct plt_crash_piece *piece, size_t nr,
-			     struct plt_crash_tally *out)
-{
-	const uint32_t stamp = plt_crash_units_stamp(u);
-	struct plt_crash_versions it;
-	uint32_t n, top;
-
-	plt_crash_tally_copy(u, out, &u->all);
-	for (size_t k = 0; k < nr; k++) {
-		it = plt_crash_versions_of(&u->pending[piece[k].index],
-					   piece[k].first, piece[k].count);
-		while (plt_crash_versions_next(&it, &n))
-			plt_crash_version_at(u, n)->stamp = stamp;
-	}
-	for (size_t k = 0; k < nr; k++) {
-		it = plt_crash_versions_of(&u->pending[piece[k].index],
-					   piece[k].first, piece[k].count);
-		while (plt_crash_versions_next(&it, &n)) {
-			const struct plt_crash_version *v =
-				plt_crash_version_at(u, n);
-			const struct plt_crash_leaf *leaf =
-				plt_crash_leaf_at(u, v->leaf);
-
-			top = leaf->top[v->sector];
-			if (!plt_crash_visible(u, &top) || top != n)
-				continue;
-			plt_crash_tally_change(u, out, leaf, v->sector, v->hash,
-				without_hash(u, leaf, v->sector, v->below,
-					     stamp));
-		}
-	}
-}
-
-void plt_crash_units_with(struct plt_crash_units *u,
-			  const struct plt_crash_piece *piece, size_t nr,
-			  struct plt_crash_tally *out)
-{
-	const uint32_t stamp = plt_crash_units_stamp(u);
-	struct plt_crash_versions it;
-	uint32_t n;
-
-	plt_crash_tally_copy(u, out, &u->none);
-	for (size_t k = 0; k < nr; k++) {
-		it = plt_crash_versions_of(&u->pending[piece[k].index],
-					   piece[k].first, piece[k].count);
-		while (plt_crash_versions_next(&it, &n)) {
-			const struct plt_crash_version *v =
-				plt_crash_version_at(u, n);
-			const struct plt_crash_leaf *leaf =
-				plt_crash_leaf_at(u, v->leaf);
-			struct plt_crash_version *top =
-				plt_crash_version_at(u, leaf->top[v->sector]);
-
-			/* The top's stamp is the sector's: a later one won. */
-			if (v->gone || top->stamp == stamp ||
-			    (plt_crash_is_live(u, top->solid) &&
-			     plt_crash_is_newer(top->solid, n)))
-				continue;
-			top->stamp = stamp;
-			plt_crash_tally_change(u, out, leaf, v->sector,
-				plt_crash_durable_hash(u, leaf, v->sector),
-				v->hash);
-		}
-	}
-}
-
-size_t plt_crash_pending_of(const struct plt_crash_units *u, uint32_t number)
-{
-	size_t low = u->first, high = u->nr, mid;
-
-	/* Of those without versions, which begin with the same, the last. */
-	while (high - low > 1) {
-		mid = low + (high - low) / 2;
-		if (plt_crash_is_newer(u->pending[mid].one.version, number))
-			high = mid;
-		else
-			low = mid;
-	}
-	return low;
-}
-
 /* ---- making and freeing ---- */
 
 static int fill(struct plt_crash_units *u, struct platter_error *err)
 {
 	const size_t size = PLT_MAX(PLT_CRASH_READ, u->crash->sector);
-	int rc = grow_slots(u, err);
+	int rc = plt_crash_units_grow(u, err);
 
 	if (rc)
 		return rc;

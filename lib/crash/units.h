@@ -2,6 +2,12 @@
 /*
  * Content hashes of the states of a log, as a sum over its log sectors.
  *
+ *	units.c			from entry to entry
+ *	units-base.c		reading log and base
+ *	units-leaf.c		what is known of sectors
+ *	units-candidate.c	the hash of a state
+ *	walk-reads.c		read sets
+ *
  * The hash of a disk is the sum, over its sectors, of a hash of content and
  * number of the sector, less the same of the base. So what nobody ever wrote
  * counts nothing, and a change costs what it touches.
@@ -85,7 +91,7 @@ struct plt_crash_units {
 
 	struct plt_crash_version *ring;
 	uint32_t ring_size;		/* a power of two */
-	uint32_t head, tail;		/* numbers: first, and behind the last */
+	uint32_t head, tail;		/* first number, and behind the last */
 	struct plt_crash_pending *pending;	/* in the order of the log */
 	size_t first, nr, room;		/* first: those before have left */
 
@@ -144,10 +150,16 @@ struct plt_hash128 plt_crash_sector_hash(struct plt_hash128 content,
 struct plt_crash_leaf *plt_crash_leaf_find(struct plt_crash_units *u,
 					   uint64_t sector);
 
-/* The leaf of a sector, made if need be; what was there before is known then. */
+/*
+ * The leaf of a sector, made if need be; what was there before is known then.
+ * `end`, bytes: up to there more will be touched.
+ */
 int plt_crash_units_touch(struct plt_crash_units *u, uint64_t sector,
-			  struct plt_crash_leaf **out,
+			  uint64_t end, struct plt_crash_leaf **out,
 			  struct platter_error *err) PLATTER_MUST_CHECK;
+/* Room for as many leaves again. */
+int plt_crash_units_grow(struct plt_crash_units *u, struct platter_error *err)
+	PLATTER_MUST_CHECK;
 
 static inline struct plt_crash_leaf *
 plt_crash_leaf_at(const struct plt_crash_units *u, uint32_t id)
@@ -348,7 +360,7 @@ void plt_crash_units_with(struct plt_crash_units *u,
 			  const struct plt_crash_piece *piece, size_t nr,
 			  struct plt_crash_tally *out);
 
-/* ---- units-reads.c ---- */
+/* ---- walk-reads.c ---- */
 
 /* Read set `id` is these from now on. */
 int plt_crash_units_watch(struct plt_crash_units *u, unsigned int id,

@@ -255,7 +255,8 @@ static int cover_untouched(struct platter_crash_walk *w, size_t index,
 			more = plt_crash_versions_next(&it, &n);
 			continue;
 		}
-		rc = plt_crash_units_touch(u, s, &leaf, err);
+		rc = plt_crash_units_touch(u, s, e->start + e->length,
+					   &leaf, err);
 		/* Who wrote it since is above, kept or durable. */
 		if (rc || (leaf->live & 1u << s % PLT_CRASH_LEAF &&
 			   (w->candidate.rest == PLATTER_CRASH_KEPT ||

@@ -26,7 +26,7 @@ struct early {
 
 struct early_list {
 	struct early *at;
-	size_t nr;
+	size_t nr, room;
 };
 
 static int by_sector(const void *a, const void *b)
@@ -64,18 +64,20 @@ static bool find_early(struct platter_crash_walk *w, uint64_t i,
 }
 
 static int add_sectors(struct plt_crash_units *u, uint64_t number,
-		       struct early *out, struct platter_error *err)
+		       struct early_list *l, struct platter_error *err)
 {
 	const struct plt_crash_entry *e = &u->crash->entry[number];
 	const uint32_t bytes = u->crash->sector;
 	const uint32_t step = PLT_MAX(PLT_CRASH_READ / bytes, 1u);
 	const uint32_t sectors = e->length / bytes;
+	const bool discard = plt_crash_is_discard(e);
 	const uint8_t *data = NULL;
-	int rc = 0;
+	struct early *out;
+	int rc;
 
+	rc = plt_grow(&l->at, &l->room, l->nr + sectors, sizeof(*l->at), err);
+	out = l->at + l->nr;
 	for (uint32_t s = 0; s < sectors && !rc; s++) {
-		const bool discard = plt_crash_is_discard(e);
-
 		if (!discard && s % step == 0)
 			rc = plt_crash_units_log(u, e->data_offset +
 						 (uint64_t)s * bytes,
@@ -90,6 +92,7 @@ static int add_sectors(struct plt_crash_units *u, uint64_t number,
 		out[s].hash = plt_crash_sector_hash(discard ? u->zero :
 			plt_xxh3_128(data + (size_t)(s % step) * bytes, bytes),
 			out[s].sector);
+		l->nr++;
 	}
 	return rc;
 }
@@ -109,7 +112,7 @@ static int change(struct platter_crash_walk *w, struct early_list *l,
 
 		if (i + 1 < l->nr && l->at[i + 1].sector == l->at[i].sector)
 			continue;
-		rc = plt_crash_units_touch(u, l->at[i].sector, &leaf, err);
+		rc = plt_crash_units_touch(u, l->at[i].sector, 0, &leaf, err);
 		if (rc)
 			return rc;
 		plt_crash_tally_change(u, t, leaf, k,
@@ -126,14 +129,10 @@ static int make(struct platter_crash_walk *w, uint64_t from, uint64_t to,
 		enum platter_crash_fate rest, struct platter_error *err)
 {
 	const struct platter_crash *c = w->crash;
-	struct early *at plt_auto_free =
-		plt_calloc(SECTORS_MAX, sizeof(*at), err);
-	struct early_list l = { .at = at };
+	struct early_list l = { .nr = 0 };
 	uint64_t entry;
 	int rc = 0;
 
-	if (!at)
-		return -ENOMEM;
 	plt_crash_candidate_begin(w, rest);
 	plt_crash_candidate_end(w);
 	for (uint64_t i = from; i < to && !rc && find_early(w, i, &entry);
@@ -143,13 +142,14 @@ static int make(struct platter_crash_walk *w, uint64_t from, uint64_t to,
 			.count = c->entry[entry].length / c->sector,
 		};
 
-		rc = add_sectors(plt_crash_walk_units(w), entry, at + l.nr,
-				 err);
-		l.nr += item.count;
+		rc = add_sectors(plt_crash_walk_units(w), entry, &l, err);
 		if (!rc)
 			rc = plt_crash_candidate_item(w, &item, err);
 	}
-	return rc ? rc : change(w, &l, err);
+	if (!rc)
+		rc = change(w, &l, err);
+	free(l.at);
+	return rc;
 }
 
 /* Not in front of a flush, and not at the end of the part. */

@@ -14,7 +14,7 @@
 #include "crash/walk.h"
 
 #define ROOM_MIN	1024u
-#define ROOM_MAX	(UINT64_C(1) << 32)	/* places are taken from 32 bits */
+#define ROOM_MAX	(UINT64_C(1) << 32)	/* of 32 bits of a hash */
 
 static const struct plt_hash128 free_slot;
 

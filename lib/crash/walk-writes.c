@@ -225,7 +225,8 @@ static int next_2cp(struct platter_crash_walk *w, struct platter_error *err)
 			continue;
 		plt_crash_candidate_begin(w, without ? PLATTER_CRASH_KEPT :
 					  PLATTER_CRASH_DROPPED);
-		if (i >= 2 && without && !plt_crash_shows(u, w->choice[i / 2 - 1])) {
+		if (i >= 2 && without &&
+		    !plt_crash_shows(u, w->choice[i / 2 - 1])) {
 			w->census.hidden++;
 			continue;
 		}

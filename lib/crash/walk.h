@@ -119,7 +119,7 @@ struct platter_crash_walk {
 	bool have_legal;
 	struct plt_crash_few few;
 	struct plt_crash_few prefixes;	/* since what is durable grew last */
-	bool complete;			/* the strategy, with the units so far */
+	bool complete;			/* the strategy, so far */
 	bool point_complete;		/* one of the strategies */
 	uint64_t complete_points;
 

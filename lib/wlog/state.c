@@ -325,15 +325,31 @@ static int map_log(const struct plt_wlog_state *state, uint64_t offset,
 
 /* ---- patches ---- */
 
-/* The first patch that ends behind `offset`. */
-static size_t patch_from(const struct plt_wlog_state *state, uint64_t offset)
+void plt_wlog_shared_unref(struct plt_wlog_shared *shared)
 {
-	size_t low = 0, high = state->nr_patches, mid;
+	if (!shared || atomic_fetch_sub(&shared->refs, 1) != 1)
+		return;
+	free(shared->patches);
+	free(shared->tags);
+	free(shared);
+}
+
+/* Layers of a state, each showing the next where it has nothing. */
+enum layer_kind {
+	LAYER_PATCHES,
+	LAYER_UNDER,
+	LAYER_LOG,
+};
+
+/* The first patch that ends behind `offset`. */
+static size_t patch_from(const struct plt_wlog_patch *patches, size_t nr,
+			 uint64_t offset)
+{
+	size_t low = 0, high = nr, mid;
 
 	while (low < high) {
 		mid = low + (high - low) / 2;
-		if (state->patches[mid].start + state->patches[mid].length <=
-		    offset)
+		if (patches[mid].start + patches[mid].length <= offset)
 			low = mid + 1;
 		else
 			high = mid;
@@ -355,31 +371,33 @@ static void from_patch(const struct plt_wlog_patch *patch, uint64_t offset,
 		seg->log_offset = patch->log_offset + skip;
 }
 
-int plt_wlog_state_map(const struct plt_wlog_state *state, uint64_t offset,
-		       uint64_t len, struct plt_wlog_segment *segs,
-		       size_t *count, struct platter_error *err)
+static int map_layer(const struct plt_wlog_state *state, enum layer_kind kind,
+		     uint64_t offset, uint64_t len,
+		     struct plt_wlog_segment *segs, size_t *count,
+		     struct platter_error *err)
 {
+	const struct plt_wlog_patch *p = state->patches;
 	const uint64_t end = offset + len;
-	size_t at, n = 0, room;
+	size_t nr = state->nr_patches, n = 0, at, room;
 	int rc = 0;
 
-	if (!state->nr_patches)
+	if (kind == LAYER_LOG)
 		return map_log(state, offset, len, segs, count, err);
-	at = patch_from(state, offset);
+	if (kind == LAYER_UNDER) {
+		p = state->under ? state->under->patches : NULL;
+		nr = p ? state->under->nr : 0;
+	}
+	at = patch_from(p, nr, offset);
 	while (!rc && offset < end && n < *count) {
-		const struct plt_wlog_patch *p = &state->patches[at];
-		uint64_t gap = end;
+		const uint64_t gap = at < nr ? PLT_MIN(end, p[at].start) : end;
 
 		room = 1;
-		if (at < state->nr_patches)
-			gap = PLT_MIN(end, p->start);
 		if (gap > offset) {
 			room = *count - n;
-			rc = map_log(state, offset, gap - offset, &segs[n],
-				     &room, err);
+			rc = map_layer(state, kind + 1, offset, gap - offset,
+				       &segs[n], &room, err);
 		} else {
-			from_patch(p, offset, end - offset, &segs[n]);
-			at++;
+			from_patch(&p[at++], offset, end - offset, &segs[n]);
 		}
 		if (!rc) {
 			n += room;
@@ -388,4 +406,11 @@ int plt_wlog_state_map(const struct plt_wlog_state *state, uint64_t offset,
 	}
 	*count = n;
 	return rc;
+}
+
+int plt_wlog_state_map(const struct plt_wlog_state *state, uint64_t offset,
+		       uint64_t len, struct plt_wlog_segment *segs,
+		       size_t *count, struct platter_error *err)
+{
+	return map_layer(state, LAYER_PATCHES, offset, len, segs, count, err);
 }

@@ -112,6 +112,7 @@ static void view_close(struct platter_image *img)
 
 	plt_wlog_resume_free(view->state.resume);
 	free((void *)view->state.patches);
+	plt_wlog_shared_unref(view->state.under);
 }
 
 static const struct platter_format_ops view_ops = {
@@ -146,6 +147,7 @@ int plt_wlog_view(struct platter_image **out,
 	rc = plt_wlog_resume_new(&view->state.resume, err);
 	if (rc) {
 		view->state.patches = NULL;
+		view->state.under = NULL;
 		platter_image_close(*out, NULL);
 	}
 	return rc;

@@ -7,6 +7,7 @@
 #define PLT_WLOG_WLOG_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -224,6 +225,15 @@ struct plt_wlog_patch {
 	uint64_t log_offset;	/* DATA */
 };
 
+/* Patches that several states have in common; freed with the last hold. */
+struct plt_wlog_shared {
+	atomic_uint refs;
+	size_t nr;
+	struct plt_wlog_patch *patches;
+	uint64_t *tags;		/* of each, the maker's */
+};
+void plt_wlog_shared_unref(struct plt_wlog_shared *shared);  /* NULL is ok */
+
 /* The changes the entries in [from, to) make. */
 struct plt_wlog_state {
 	struct platter_log *log;	/* with an index */
@@ -233,6 +243,7 @@ struct plt_wlog_state {
 	bool apart;		/* segments of two entries are never merged */
 	const struct plt_wlog_patch *patches;	/* ascending, disjoint */
 	size_t nr_patches;
+	struct plt_wlog_shared *under;	/* below the patches, or NULL */
 	struct plt_wlog_resume *resume;	/* or NULL: every call starts anew */
 };
 
@@ -266,8 +277,8 @@ void plt_wlog_noise(enum plt_wlog_segment_kind kind, uint64_t offset,
 
 /*
  * A node over a state and an optional `base`, which stay the caller's and
- * must outlive it; but the patches are the node's once it is made. `size` is
- * bytes of the device.
+ * must outlive it; but the patches, and a hold on those under them, are the
+ * node's once it is made. `size` is bytes of the device.
  */
 int plt_wlog_view(struct platter_image **out,
 		  const struct plt_wlog_state *state,

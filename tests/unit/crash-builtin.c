@@ -164,7 +164,11 @@ static void a_promise_holds_until_it_is_taken_back(void **state)
 		"four removed path=/a b",
 		"removed sql=SELECT 1",
 	};
-	static const struct { uint64_t point; size_t n; const char *hex; } v[] = {
+	static const struct {
+		uint64_t point;
+		size_t n;
+		const char *hex;
+	} v[] = {
 		{ 0, 0, NULL }, { 1, 0, NULL }, { 2, 1, "00ff" },
 		{ 3, 2, "00ff" }, { 4, 2, "" }, { 5, 1, "" }, { 6, 0, NULL },
 	};

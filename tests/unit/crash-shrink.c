@@ -84,7 +84,8 @@ static void write_log(struct bench *b, const struct op *op, uint32_t nr)
 	for (uint32_t i = 0; i < nr; i++) {
 		put(f, op[i].sector, op[i].nr, op[i].flags);
 		plt_put_le32(sector, i + 1);
-		for (uint32_t s = 0; s < op[i].nr; s++)
+		for (uint32_t s = 0; s < op[i].nr &&
+				     !(op[i].flags & PLATTER_LOG_DISCARD); s++)
 			assert_int_equal(fwrite(sector, SECTOR, 1, f), 1);
 	}
 	assert_int_equal(fclose(f), 0);
@@ -228,6 +229,48 @@ static void give_back(struct bench *b, const struct platter_crash_cause *cause,
 	free(items);
 }
 
+/* What is missing, all of its entries if they may be, and one that is not. */
+static void take_away(struct bench *b, const struct platter_crash_cause *cause,
+		      const struct platter_crash_piece *present)
+{
+	struct plt_crash_item items[MAX_ENTRIES * 8];
+	struct platter_crash_state *state;
+	uint64_t before = UINT64_MAX;
+	size_t n = 0;
+
+	for (size_t i = 0; i < cause->nr_pieces; i++) {
+		const struct platter_crash_piece *p = &cause->pieces[i];
+		const uint64_t length = b->crash->entry[p->entry].length;
+
+		if (cause->whole && p->entry == before)
+			continue;
+		before = p->entry;
+		items[n++] = (struct plt_crash_item){
+			.entry = p->entry, .first = cause->whole ? 0 : p->first,
+			.count = cause->whole ? (uint32_t)(length / SECTOR) :
+						p->count,
+			.fate = PLATTER_CRASH_DROPPED,
+		};
+	}
+	for (size_t i = 0; i < cause->nr_present; i++) {
+		const struct platter_crash_piece *p = &cause->present[i];
+
+		if (p->entry == present->entry)
+			items[n++] = (struct plt_crash_item){
+				.entry = p->entry, .first = p->first,
+				.count = p->count,
+				.fate = PLATTER_CRASH_DROPPED,
+			};
+	}
+	assert_int_equal(plt_crash_state_new(&state, b->crash,
+					     cause->failing->point,
+					     cause->failing->discard,
+					     PLATTER_CRASH_KEPT, items, n,
+					     NULL), 0);
+	assert_int_not_equal(verdict_of(b, state), PLATTER_CRASH_FAIL);
+	platter_crash_state_unref(state);
+}
+
 static void is_minimal(struct bench *b, const struct platter_crash_cause *c)
 {
 	assert_int_equal(verdict_of(b, c->failing), PLATTER_CRASH_FAIL);
@@ -236,6 +279,9 @@ static void is_minimal(struct bench *b, const struct platter_crash_cause *c)
 		for (uint32_t j = 0; j < c->pieces[i].count; j++)
 			if (c->pieces[i].fate != c->failing->rest)
 				give_back(b, c, i, c->pieces[i].first + j);
+	for (size_t i = 0; i < c->nr_present; i++)
+		if (c->present[i].fate == PLATTER_CRASH_KEPT)
+			take_away(b, c, &c->present[i]);
 }
 
 static uint32_t rnd(uint32_t *seed)
@@ -262,7 +308,8 @@ static uint32_t random_log(struct bench *b, struct op *op, uint32_t *seed)
 		const uint32_t e = nr - 1 - rnd(seed) % 10;
 
 		b->look[i] = (struct look){
-			.sector = op[e].sector + rnd(seed) % (op[e].nr + !op[e].nr),
+			.sector = op[e].sector +
+				  rnd(seed) % (op[e].nr + !op[e].nr),
 			.entry = e, .holds = rnd(seed) % 2,
 		};
 	}
@@ -388,6 +435,42 @@ static void one_is_missing_while_another_is_present(void **state)
 	      "21) is present", { 20, 8, false }, { 21, 9, true });
 	FINDS("11+9", "10-8", "entry 8 (sector 20) missing while 9 (sector "
 	      "21) is present", { 20, 8, false }, { 21, 9, true });
+}
+
+/* Zeros in place of entry 8 and zeros in place of entry 9 are two states. */
+static void the_same_elsewhere_is_not_the_same(void **state)
+{
+	(void)state;
+	FINDS("11-7", "10-7[2]", "entry 7 (sectors 8-15) missing while 9 "
+	      "(sector 21) is present; sector 2 of it is enough",
+	      { 10, 7, false }, { 21, 9, true });
+}
+
+/* Entry 0 is discarded by entry 2, and entry 3 makes that durable. */
+static void what_discards_leave_is_a_cause(void **state)
+{
+	static const struct op op[] = {
+		{ 4, 1, 0 }, { 0, 0, PLATTER_LOG_FLUSH },
+		{ 4, 1, PLATTER_LOG_DISCARD }, { 0, 0, PLATTER_LOG_FLUSH },
+		{ 5, 1, 0 }, { 6, 1, 0 },
+	};
+	struct bench b = { .look = { { 4, 0, true } }, .nr_looks = 1 };
+	struct platter_crash_cause cause;
+
+	(void)state;
+	begin(&b, op, PLT_ARRAY_SIZE(op));
+	assert_int_equal(shrink(&b, "6-5~old", 2, &cause, NULL), 0);
+	assert_string_equal(cause.sentence, "discards that are durable leave "
+			    "what was there");
+	assert_int_equal(verdict_of(&b, cause.failing), PLATTER_CRASH_FAIL);
+	assert_int_equal(verdict_of(&b, cause.passing), PLATTER_CRASH_PASS);
+	platter_crash_cause_clear(&cause);
+	/* Of what fails with zeros, too, nothing is said of them. */
+	b.look[0] = (struct look){ 6, 5, false };
+	assert_int_equal(shrink(&b, "6-5~old", 2, &cause, NULL), 0);
+	assert_string_equal(platter_crash_state_name(cause.failing), "6-5");
+	platter_crash_cause_clear(&cause);
+	end(&b);
 }
 
 static void two_are_missing(void **state)
@@ -564,6 +647,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_is_found_is_1_minimal),
 		cmocka_unit_test(one_is_missing_while_another_is_present),
+		cmocka_unit_test(the_same_elsewhere_is_not_the_same),
+		cmocka_unit_test(what_discards_leave_is_a_cause),
 		cmocka_unit_test(two_are_missing),
 		cmocka_unit_test(a_write_is_torn),
 		cmocka_unit_test(a_prefix_lacks_what_comes_behind_it),
