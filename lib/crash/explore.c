@@ -323,23 +323,6 @@ static int give_task(struct explore *e, struct plt_explore_task *t,
 	return rc;
 }
 
-/* The caller may want to stop; then what is under way is broken off. */
-static void tick(struct explore *e)
-{
-	struct platter_crash_census census;
-
-	if (e->over || !e->o->tick)
-		return;
-	platter_crash_walk_census(e->walk, &census);
-	if (!e->o->tick(e->o->arg, &census, e->sum->done, e->failing))
-		return;
-	no_more(e, PLATTER_CRASH_END_STOPPED);
-	e->over = true;
-	platter_crash_harness_stop(e->o->harness);
-	if (e->o->recover_harness)
-		platter_crash_harness_stop(e->o->recover_harness);
-}
-
 /* Nobody will take the next one any more. */
 static bool is_end(struct explore *e)
 {
@@ -384,6 +367,37 @@ static int give_head(struct explore *e, struct platter_error *err)
 	return rc;
 }
 
+static bool is_ready(struct explore *e)
+{
+	PLT_LOCK_SCOPE(&e->mutex);
+	return e->head < e->tail && at(e, e->head)->phase == PLT_EXPLORE_DONE;
+}
+
+/*
+ * The caller may want to stop; then what is under way is broken off, and
+ * what has ended is given out.
+ */
+static int tick(struct explore *e, struct platter_error *err)
+{
+	struct platter_crash_census census;
+	int rc = 0;
+
+	if (e->over || !e->o->tick)
+		return 0;
+	platter_crash_walk_census(e->walk, &census);
+	if (!e->o->tick(e->o->arg, &census, e->sum->done, e->failing))
+		return 0;
+	while (!rc && !e->over && is_ready(e))
+		rc = give_head(e, err);
+	if (!e->over)
+		no_more(e, PLATTER_CRASH_END_STOPPED);
+	e->over = true;
+	platter_crash_harness_stop(e->o->harness);
+	if (e->o->recover_harness)
+		platter_crash_harness_stop(e->o->recover_harness);
+	return rc;
+}
+
 static int loop(struct explore *e, struct platter_error *err)
 {
 	uint64_t ticked = 0;
@@ -397,7 +411,7 @@ static int loop(struct explore *e, struct platter_error *err)
 			rc = give_head(e, err);
 		if (now_ns() - ticked >= TICK_NS / 2) {
 			ticked = now_ns();
-			tick(e);
+			rc = rc ? rc : tick(e, err);
 		}
 	}
 	return rc;
