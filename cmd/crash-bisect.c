@@ -370,7 +370,7 @@ const struct cmd_verb cmd_crash_bisect = {
 		"  platter crash bisect run.log --from mark:mkfs -- "
 		"./check {}\n"
 		"  platter crash bisect run.log --resume found.jsonl \\\n"
-		"          --run 'e2fsck -fy {}; ./check {}'\n",
+		"          --run 'e2fsck -p -E journal_only {} && ./check {}'\n",
 	.argp = &argp,
 	.options_size = sizeof(struct bisect_options),
 	.trouble = CMD_TROUBLE,

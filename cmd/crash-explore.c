@@ -247,7 +247,7 @@ const struct cmd_verb cmd_crash_explore = {
 	.summary = "check every state a power cut may leave",
 	.examples =
 		"  platter crash explore --base start.img run.log -- \\\n"
-		"          sh -c 'e2fsck -p -E journal_only {}; "
+		"          sh -c 'e2fsck -p -E journal_only {} && "
 		"e2fsck -fn {}'\n"
 		"  platter crash explore --fs ext4 --acked files/ run.log \\\n"
 		"          --from mark:mkfs --junit crash.xml\n"

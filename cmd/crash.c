@@ -13,8 +13,7 @@ const struct cmd_verb cmd_crash = {
 	.summary = "what a power cut may leave, and what becomes of it; see "
 		   "crash --help",
 	.examples =
-		"  platter crash explore --base start.img run.log -- \\\n"
-		"          e2fsck -fy {}\n"
+		"  platter crash explore --base start.img run.log --fs ext4\n"
 		"  platter crash show run.log 412-405,409\n"
 		"  platter crash shrink run.log 412+ -- ./check {}\n",
 	.verbs = verbs,

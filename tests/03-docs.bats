@@ -248,10 +248,12 @@ example_images()
 	head -c 512 before.raw >boot.img
 	xz -k disk.raw
 	cp before.raw scratch.raw
+	printf '#!/bin/sh\nexec cmp -s before.raw "$1"\n' >check
+	chmod +x check
 }
 
 @test "the examples in the man pages work" {
-	need jq xz
+	need debugfs e2fsck jq xz
 	local source
 
 	fixtures
@@ -260,6 +262,7 @@ example_images()
 		# These serve, or wait for what others do.
 		case $page in
 		nbdkit-platter-plugin.1 | \
+		platter-crash-serve.1 | \
 		platter-log-follow.1 | platter-log-mark.1 | \
 			platter-log-pause.1 | platter-log-record.1 | \
 			platter-log-resume.1 | platter-mount.1 | \
@@ -280,10 +283,9 @@ example_images()
 		# A device of somebody's is not for us to write to.
 		sed -i '/\/dev\//d' "$page.sh"
 		(cd "$page.d" && bash "../$page.sh") >out 2>errors ||
-			[ $? -eq 1 ]
+			[ $? -eq 1 ] || fail "$page: $(<errors)"
 		# Whatever fails says so; to differ is no failure.
-		run cat errors
-		assert_output ''
+		[ ! -s errors ] || fail "$page: $(<errors)"
 	done
 }
 

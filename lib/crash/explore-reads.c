@@ -10,7 +10,10 @@
  *
  * What a run reads is known when it has ended. Which runs a state is compared
  * with must not depend on how fast they were: the caller learns in the order
- * of the walk, at the end of a batch.
+ * of the walk, and pulls states in batches. Of a batch only those are run at
+ * once that differ in what the last run has read, as the next one will read
+ * much the same; the others wait for their turn in that order, and most are
+ * then found to agree.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +23,7 @@
 #include "crash/explore.h"
 
 #define BUCKETS_MIN	256u
+#define RECENT		4u	/* sets a state that has waited is tried with */
 
 struct seen {
 	struct seen *next;
@@ -39,6 +43,14 @@ struct plt_explore_reads {
 	struct set set[PLT_CRASH_READ_SETS];
 	struct seen **bucket;	/* a power of two of them */
 	size_t nr_buckets, nr;
+	unsigned int recent[RECENT];	/* sets learned last, the last first */
+	unsigned int nr_recent;
+	/* Of the batch's states that are run: what they hold in recent[0]. */
+	struct guess {
+		uint64_t mark;
+		uint8_t hash[16];
+	} *guess;
+	size_t nr_guesses, room_guesses;
 };
 
 int plt_explore_reads_new(struct plt_explore_reads **out,
@@ -92,6 +104,7 @@ void plt_explore_reads_free(struct plt_explore_reads *r)
 	for (size_t i = 0; i < PLT_CRASH_READ_SETS; i++)
 		plt_crash_ranges_free(&r->set[i].reads);
 	free(r->bucket);
+	free(r->guess);
 	free(r);
 }
 
@@ -118,11 +131,52 @@ static const struct seen *lookup(const struct plt_explore_reads *r,
 	return s;
 }
 
+static int take_over(struct plt_explore_task *task, const struct seen *s,
+		     struct platter_error *err)
+{
+	task->same_as = plt_strdup(s->name, err);
+	if (!task->same_as)
+		return -ENOMEM;
+	task->record.result = s->result;
+	task->record.same_as = task->same_as;
+	return 1;
+}
+
+void plt_explore_reads_begin(struct plt_explore_reads *r)
+{
+	r->nr_guesses = 0;
+}
+
+/* 2 = one like it, as far as can be told, is run in this batch. */
+static int guess(struct plt_explore_reads *r,
+		 const struct platter_crash_walk *walk, uint64_t mark,
+		 struct platter_error *err)
+{
+	struct guess g = { .mark = mark };
+	int rc;
+
+	if (!r->nr_recent)
+		return 0;
+	plt_crash_walk_read_hash(walk, r->recent[0], g.hash);
+	for (size_t i = 0; i < r->nr_guesses; i++)
+		if (r->guess[i].mark == mark &&
+		    !memcmp(r->guess[i].hash, g.hash, sizeof(g.hash)))
+			return 2;
+	rc = plt_grow(&r->guess, &r->room_guesses, r->nr_guesses + 1,
+		      sizeof(g), err);
+	if (rc < 0)
+		return rc;
+	r->guess[r->nr_guesses++] = g;
+	return 0;
+}
+
 int plt_explore_reads_find(struct plt_explore_reads *r,
 			   const struct platter_crash_walk *walk,
 			   struct plt_explore_task *task,
 			   struct platter_error *err)
 {
+	const uint64_t mark = task->record.mark_entry;
+
 	for (unsigned int i = 0; i < PLT_CRASH_READ_SETS; i++) {
 		const struct seen *s;
 		uint8_t hash[16];
@@ -130,15 +184,30 @@ int plt_explore_reads_find(struct plt_explore_reads *r,
 		if (!r->set[i].used)
 			continue;
 		plt_crash_walk_read_hash(walk, i, hash);
-		s = lookup(r, i, task->record.mark_entry, hash);
-		if (!s)
-			continue;
-		task->same_as = plt_strdup(s->name, err);
-		if (!task->same_as)
-			return -ENOMEM;
-		task->record.result = s->result;
-		task->record.same_as = task->same_as;
-		return 1;
+		s = lookup(r, i, mark, hash);
+		if (s)
+			return take_over(task, s, err);
+	}
+	return guess(r, walk, mark, err);
+}
+
+int plt_explore_reads_find_again(struct plt_explore_reads *r,
+				 struct platter_crash_walk *walk,
+				 struct plt_explore_task *task,
+				 struct platter_error *err)
+{
+	for (unsigned int i = 0; i < r->nr_recent; i++) {
+		const struct seen *s;
+		uint8_t hash[16];
+		int rc;
+
+		rc = plt_crash_walk_read_hash_of(walk, task->state,
+						 r->recent[i], hash, err);
+		if (rc)
+			return rc;
+		s = lookup(r, r->recent[i], task->record.mark_entry, hash);
+		if (s)
+			return take_over(task, s, err);
 	}
 	return 0;
 }
@@ -228,6 +297,20 @@ static int insert(struct plt_explore_reads *r, unsigned int set,
 	return 0;
 }
 
+/* In front of the others; one that was there moves. */
+static void set_recent(struct plt_explore_reads *r, unsigned int id)
+{
+	unsigned int i = 0;
+
+	while (i < r->nr_recent && r->recent[i] != id)
+		i++;
+	if (i == r->nr_recent && r->nr_recent < RECENT)
+		r->nr_recent++;
+	i = PLT_MIN(i, RECENT - 1);
+	memmove(&r->recent[1], &r->recent[0], i * sizeof(r->recent[0]));
+	r->recent[0] = id;
+}
+
 int plt_explore_reads_learn(struct plt_explore_reads *r,
 			    struct platter_crash_walk *walk,
 			    const struct plt_explore_task *task,
@@ -244,6 +327,8 @@ int plt_explore_reads_learn(struct plt_explore_reads *r,
 	rc = plt_crash_walk_add_reads(walk, &task->reads, &id, err);
 	if (!rc)
 		rc = take_set(r, id, &task->reads, err);
+	if (!rc)
+		set_recent(r, id);
 	if (!rc)
 		rc = plt_crash_walk_read_hash_of(walk, task->state, id, hash,
 						 err);

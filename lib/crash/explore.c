@@ -221,6 +221,8 @@ static int decide(struct explore *e, struct plt_explore_task *t,
 	rc = plt_explore_reads_find(e->reads, e->walk, t, err);
 	if (rc == 1)
 		decide_recheck(e, t);
+	else if (rc == 2)
+		t->phase = PLT_EXPLORE_WAITING;
 	return rc < 0 ? rc : 0;
 }
 
@@ -268,6 +270,7 @@ static int pull_some(struct explore *e, struct platter_error *err)
 	if (e->reads && e->head != e->tail)
 		return 0;
 	if (e->reads) {
+		plt_explore_reads_begin(e->reads);
 		most = e->batch;
 		e->batch = PLT_MIN(e->batch * 2, BATCH);
 	}
@@ -321,6 +324,33 @@ static int give_task(struct explore *e, struct plt_explore_task *t,
 	if (!rc && e->reads && !t->known && !t->record.same_as)
 		rc = plt_explore_reads_learn(e->reads, e->walk, t, err);
 	return rc;
+}
+
+/* The first one, if it waits: all that were before it are learned. */
+static int end_wait(struct explore *e, struct platter_error *err)
+{
+	struct plt_explore_task *t = at(e, e->head);
+	bool waits;
+	int rc;
+
+	pthread_mutex_lock(&e->mutex);
+	waits = t->phase == PLT_EXPLORE_WAITING;
+	pthread_mutex_unlock(&e->mutex);
+	if (!waits)
+		return 0;
+	rc = plt_explore_reads_find_again(e->reads, e->walk, t, err);
+	if (rc < 0)
+		return rc;
+	PLT_LOCK_SCOPE(&e->mutex);
+	t->phase = PLT_EXPLORE_READY;
+	if (rc == 1)
+		decide_recheck(e, t);
+	if (t->phase == PLT_EXPLORE_READY) {
+		/* The threads have passed it. */
+		e->next = e->head;
+		pthread_cond_signal(&e->work);
+	}
+	return 0;
 }
 
 /* Nobody will take the next one any more. */
@@ -406,6 +436,9 @@ static int loop(struct explore *e, struct platter_error *err)
 	while (!rc && !e->over) {
 		rc = pull_some(e, err);
 		if (rc || e->head == e->tail)
+			break;
+		rc = end_wait(e, err);
+		if (rc)
 			break;
 		if (wait_head(e))
 			rc = give_head(e, err);

@@ -17,6 +17,8 @@ enum plt_explore_phase {
 	PLT_EXPLORE_READY,
 	PLT_EXPLORE_TAKEN,
 	PLT_EXPLORE_DONE,
+	/* To see if one before it, which is run, has read the same. */
+	PLT_EXPLORE_WAITING,
 };
 
 /* A state on its way from the walk to its result. */
@@ -51,12 +53,19 @@ int plt_explore_reads_new(struct plt_explore_reads **out,
 void plt_explore_reads_free(struct plt_explore_reads *r);
 /*
  * The state the walk has just found: when one that was run reads the same, its
- * result is put into the task. 1 = it was.
+ * result is put into the task. 1 = it was. 2 = one of the same batch is likely
+ * to, so this one is to wait; begin() says that a batch begins.
  */
 int plt_explore_reads_find(struct plt_explore_reads *r,
 			   const struct platter_crash_walk *walk,
 			   struct plt_explore_task *task,
 			   struct platter_error *err) PLATTER_MUST_CHECK;
+void plt_explore_reads_begin(struct plt_explore_reads *r);
+/* The same of one that has waited, when all before it are learned: 0 or 1. */
+int plt_explore_reads_find_again(struct plt_explore_reads *r,
+				 struct platter_crash_walk *walk,
+				 struct plt_explore_task *task,
+				 struct platter_error *err) PLATTER_MUST_CHECK;
 /* Take in what a task that was run has read. */
 int plt_explore_reads_learn(struct plt_explore_reads *r,
 			    struct platter_crash_walk *walk,
