@@ -89,13 +89,16 @@ static void touch(struct serve_file *file)
 
 static void init(void *data, struct fuse_conn_info *conn)
 {
-	(void)data;
+	const struct serve_fuse *fuse = data;
+
 	conn->max_write = SERVE_FUSE_MAX_IO;
 	conn->max_background = BACKGROUND;
 	conn->congestion_threshold = BACKGROUND * 3 / 4;
 	conn->want = conn->capable &
 		     (FUSE_CAP_ASYNC_READ | FUSE_CAP_ASYNC_DIO |
 		      FUSE_CAP_ATOMIC_O_TRUNC | FUSE_CAP_PARALLEL_DIROPS);
+	if (fuse->files.ops && fuse->files.ops->lazy_writes)
+		conn->want |= conn->capable & FUSE_CAP_WRITEBACK_CACHE;
 }
 
 /* ---- names and attributes ---- */
@@ -173,10 +176,21 @@ static void op_forget_multi(fuse_req_t req, size_t count,
 static void op_getattr(fuse_req_t req, fuse_ino_t ino,
 		       struct fuse_file_info *fi)
 {
+	struct serve_file *file = file_of(req, ino);
 	struct stat st;
+	int rc = 0;
 
 	(void)fi;
-	fill_attr(of(req), file_of(req, ino), &st);
+	/* For writes that the kernel would keep to itself. */
+	if (file && atomic_load(&file->overrun))
+		rc = ENOSPC;
+	else if (file && atomic_load(&file->shut))
+		rc = EIO;
+	if (rc) {
+		fuse_reply_err(req, rc);
+		return;
+	}
+	fill_attr(of(req), file, &st);
 	fuse_reply_attr(req, &st, ATTR_SECONDS);
 }
 
@@ -339,6 +353,20 @@ static void op_read(fuse_req_t req, fuse_ino_t ino, size_t len, off_t offset,
 		fuse_reply_buf(req, buf, len);
 }
 
+/*
+ * The kernel has taken the writes and made the file longer. From now on it has
+ * to ask for attributes with each write, and hears that there is no space.
+ */
+static void set_overrun(fuse_req_t req, struct serve_file *file)
+{
+	struct serve_fuse *fuse = of(req);
+
+	if (!fuse->files.ops || !fuse->files.ops->lazy_writes ||
+	    atomic_exchange(&file->overrun, true))
+		return;
+	fuse_lowlevel_notify_inval_inode(fuse->session, file->ino, -1, 0);
+}
+
 /* `writepage`: the kernel writes what a program changed through mmap(). */
 static void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf,
 		     size_t len, off_t offset, struct fuse_file_info *fi)
@@ -356,6 +384,8 @@ static void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf,
 		rc = serve_write(&file->disk, buf, part, (uint64_t)offset, fua,
 				 &err);
 	touch(file);
+	if (part < len)
+		set_overrun(req, file);
 	leave(req, file);
 	if (rc && fi->writepage)
 		serve_fuse_lost(of(req), &err);

@@ -31,6 +31,9 @@ struct serve_file {
 	atomic_uint busy;		/* requests that use the node */
 	atomic_bool shut;		/* nobody may use it any more */
 	bool direct;			/* those who open it see no page cache */
+	/* With lazy writes: written to behind its end; the kernel thinks it
+	 * longer now, and nobody can tell it otherwise. */
+	atomic_bool overrun;
 	unsigned int opens;		/* under the lock of the set, */
 	uint64_t holds;			/* as these: lookups of the kernel */
 	struct serve_file *prev, *next;
@@ -40,6 +43,12 @@ struct serve_files;
 
 /* Who has files that come into being when they are looked up. */
 struct serve_files_ops {
+	/*
+	 * Only those who have a file open look at it: what is written to it may
+	 * stay in the page cache until they close it or sync. So it is late
+	 * that a write behind the end is refused; the file is `overrun` then.
+	 */
+	bool lazy_writes;
 	/* Under the lock. NULL: there is none of that name. */
 	struct serve_file *(*lookup)(struct serve_files *files,
 				     const char *name);

@@ -43,6 +43,7 @@ struct slot {
 	int pin;			/* of it, or -1 */
 	const char *name;		/* of the state, or NULL */
 	char *path;			/* with that name */
+	bool spoiled;			/* `file` is in place of the pinned */
 };
 
 struct presenter {
@@ -61,13 +62,44 @@ static struct presenter *presenter_of(struct platter_crash_presenter *base)
 
 /* ---- the files ---- */
 
+static struct serve_file *new_file(struct presenter *p)
+{
+	struct serve_file *file = calloc(1, sizeof(*file));
+
+	if (!file)
+		return NULL;
+	file->size = p->size;
+	atomic_init(&file->shut, true);
+	serve_file_add(&p->fuse->files, file);
+	return file;
+}
+
+/* One that the kernel thinks longer than the disk gives way to another. */
+static struct serve_file *current(struct presenter *p, struct slot *s)
+{
+	struct serve_file *file;
+
+	if (!atomic_load(&s->file->overrun) || s->file->opens)
+		return s->file;
+	file = new_file(p);
+	if (!file)
+		return s->file;
+	file->disk = s->file->disk;
+	file->direct = s->file->direct;
+	atomic_store(&file->shut, false);
+	atomic_store(&s->file->shut, true);
+	s->file = file;
+	s->spoiled = true;
+	return file;
+}
+
 static struct serve_file *find(struct serve_files *files, const char *name)
 {
-	const struct presenter *p = files->owner;
+	struct presenter *p = files->owner;
 
 	for (unsigned int i = 0; i < p->nr_slots; i++)
 		if (p->slot[i].name && !strcmp(p->slot[i].name, name))
-			return p->slot[i].file;
+			return current(p, &p->slot[i]);
 	return NULL;
 }
 
@@ -96,6 +128,8 @@ static void free_file(struct serve_files *files, struct serve_file *file)
 }
 
 static const struct serve_files_ops ops = {
+	/* A journal's replay writes the same blocks again and again. */
+	.lazy_writes = true,
 	.lookup = find,
 	.released = released,
 	.forgotten = forgotten,
@@ -137,17 +171,12 @@ static int make_file(struct presenter *p, struct slot *s,
 		     struct platter_error *err)
 {
 	struct serve_files *files = &p->fuse->files;
-	struct serve_file *file = calloc(1, sizeof(*file));
 
-	if (!file)
-		return platter_error_errno(err, -ENOMEM, "%s", p->dir);
-	file->size = p->size;
-	atomic_init(&file->shut, true);
 	pthread_mutex_lock(&files->lock);
-	serve_file_add(files, file);
-	s->file = file;
+	s->file = new_file(p);
 	pthread_mutex_unlock(&files->lock);
-	return 0;
+	return s->file ? 0 :
+			 platter_error_errno(err, -ENOMEM, "%s", p->dir);
 }
 
 static int set_path(const struct presenter *p, struct slot *s,
@@ -198,7 +227,9 @@ static int present(struct platter_crash_presenter *self, unsigned int slot,
 	if (!rc) {
 		s->file->disk.name = s->name;
 		s->file->disk.img = img;
-		s->file->disk.read_only = !platter_image_writable(img);
+		/* The same for all: others look at it without the lock. */
+		if (s->file->disk.read_only == platter_image_writable(img))
+			s->file->disk.read_only = !platter_image_writable(img);
 		s->file->direct = cold;
 		atomic_store(&s->file->shut, false);
 	}
@@ -230,25 +261,30 @@ static int withdraw(struct platter_crash_presenter *self, unsigned int slot,
 	struct presenter *p = presenter_of(self);
 	struct serve_files *files = &p->fuse->files;
 	struct slot *s = &p->slot[slot];
-	bool closed = true;
+	bool closed, keep;
+	fuse_ino_t ino;
 
 	(void)err;
 	if (!s->name)
 		return 0;
 	pthread_mutex_lock(&files->lock);
 	closed = wait_closed(files, s->file);
+	keep = closed && !s->spoiled && !atomic_load(&s->file->overrun);
 	s->name = NULL;
 	serve_file_shut(files, s->file);
 	s->file->disk.img = NULL;
 	s->file->disk.name = "";
-	if (!closed)
+	ino = s->file->ino;
+	if (!keep)
 		s->file = NULL;
+	s->spoiled = false;
 	pthread_mutex_unlock(&files->lock);
-	if (closed)
+	if (keep)
 		return 0;
+	fuse_lowlevel_notify_inval_inode(p->fuse->session, ino, -1, 0);
 	close(s->pin);
 	s->pin = -1;
-	return 1;
+	return closed ? 0 : 1;
 }
 
 /* ---- start and stop ---- */

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # Checkers that misbehave, and platter being killed: the right verdict, the run
 # goes on, and nothing is left mounted, running or in memory.
-# shellcheck disable=SC1083,SC2016
+# shellcheck disable=SC1083,SC2016,SC2154
 
 load lib/crash
 load lib/memory
@@ -71,7 +71,7 @@ explored()
 	need setsid
 	run explore -j1 -- sh -c '
 		! grep -q scribble "$1" || exit 1
-		setsid -f sh -c "while :; do printf scribble; done" \
+		setsid -f sh -c "while :; do printf scribble; sleep .01; done" \
 			1<>"$1"' sh {}
 	assert_success
 	all_gone
@@ -215,17 +215,17 @@ at_work()
 	[ "$(ls started-* 2>/dev/null | wc -l)" -ge 2 ]
 }
 
-# begin CHECKER...: a run in the background, which $! is of.
+# begin OPTION... -- CHECKER...: a run in the background, which $! is of.
 begin()
 {
 	"$PLATTER" crash explore -j2 --strategy prefixes,2cp --base base.img \
-		--base-format raw small.log --jsonl run.jsonl -- "$@" \
+		--base-format raw small.log --jsonl run.jsonl "$@" \
 		2>/dev/null 3>&- &
 }
 
 @test "when platter is killed nothing stays mounted or goes on running" {
 	need setsid
-	begin sh -c ": >started-\$\$
+	begin -- sh -c ": >started-\$\$
 		setsid -f sleep $marker
 		exec sleep $marker"
 	settled at_work
@@ -234,8 +234,26 @@ begin()
 	settled all_gone
 }
 
+@test "when platter is killed the files of its own checkers go, too" {
+	local list=$top_srcdir/tests/images/write-logs/kernel-6.1-ext4.md5
+
+	need debugfs e2fsck
+	log_file kernel-6.1-ext4 ext4.log
+	"$PLATTER" crash explore -j2 --strategy prefixes --from mark:fsync-7 \
+		ext4.log --acked "$list@fsync-%" -- sh -c ": >started-\$\$
+		exec sleep $marker" 2>/dev/null 3>&- &
+	settled at_work
+	# All is in one folder, which is watched.
+	assert_equal "$(ls "$TMPDIR" | wc -l)" 1
+	[ -n "$(ls -d "$TMPDIR"/*/platter-crash-*)" ]
+	[ -n "$(ls "$TMPDIR"/*/platter-marks-*)" ]
+	kill -KILL $!
+	wait $! || true
+	settled all_gone
+}
+
 @test "a run that was killed can be gone on with" {
-	begin sh -c '
+	begin -- sh -c '
 		[ "$PLATTER_ENTRY" -lt 7 ] || {
 			: >started-$$; exec sleep 1000; }'
 	settled at_work

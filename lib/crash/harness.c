@@ -281,7 +281,8 @@ static int record_once(struct platter_crash_harness *h, struct slot *s,
 	if (rc)
 		return rc;
 	task->img = s->recording;
-	rc = plt_crash_harness_present(h, task, NULL, false, result, err);
+	/* Cold: a write has to be logged when it is made. */
+	rc = plt_crash_harness_present(h, task, NULL, true, result, err);
 	rc2 = plt_recording_end(s->recording, &entries, &late);
 	return rc2 && !rc ? plt_err_set(err, rc2, "%s", late.msg) : rc;
 }

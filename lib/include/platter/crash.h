@@ -349,6 +349,7 @@ struct platter_crash_builtin_options {
 	const char *fs;		/* for sqlite and acked: where files are; NULL =
 				   probed */
 	unsigned int slots;
+	const char *dir;	/* for small files, private; NULL = TMPDIR */
 };
 int platter_crash_builtin_new(struct platter_crash_checker **out,
 			      const struct platter_crash_builtin_options *opts,
@@ -368,8 +369,8 @@ struct platter_crash_presenter {
 	 * `img` is the same node for all states of a slot; `changed` says
 	 * which ranges of it differ from what the last reader could have seen
 	 * (nr_changed SIZE_MAX: anything). `cold`: nothing may be answered
-	 * from what was read before, every read is to arrive at `img`. The
-	 * place is the presenter's until withdraw().
+	 * from what was read before; every read and write is to arrive at
+	 * `img`, as it is made. The place is the presenter's until withdraw().
 	 */
 	int (*present)(struct platter_crash_presenter *self, unsigned int slot,
 		       const char *name, struct platter_image *img,
@@ -386,7 +387,7 @@ struct platter_crash_presenter {
 			struct platter_error *err);
 	void (*free)(struct platter_crash_presenter *self);
 	const char *how;	/* "FUSE", "scratch copies (reflink)", ... */
-	bool sees_reads;	/* all reads and writes arrive at `img` at once */
+	bool sees_reads;	/* can be cold; else `img` is not even written to */
 };
 
 /* A mount, a copier, ... freed by its own free(). NULL is ok. */
