@@ -112,6 +112,7 @@ static int add_builtin(const struct cmd_crash_checkers *o, const char *spec,
 		.spec = spec,
 		.fs = cmd_key_values_get(&o->builtin, "fs"),
 		.slots = lab->slots,
+		.dir = lab->dir,
 	};
 	int rc = platter_crash_builtin_new(&lab->checkers[lab->nr_checkers],
 					   &opts, err);
@@ -237,12 +238,6 @@ static int make_presenter(struct cmd *cmd, const struct cmd_crash_checkers *o,
 	if (needs_uri && o->present && strcmp(o->present, "nbd"))
 		return platter_error_set(err, -EINVAL, "{nbd} needs --present "
 					 "nbd, not %s", o->present);
-	rc = cmd_served_make_dir(&lab->dir, err);
-	if (!rc)
-		rc = cmd_crash_guard_start(lab->dir, &lab->guard,
-					   &lab->guard_pid, err);
-	if (rc)
-		return rc;
 	opts.dir = lab->dir;
 	opts.how = how(o, needs_uri);
 	rc = serve_states_new(&lab->presenter, &opts, &why, err);
@@ -253,6 +248,15 @@ static int make_presenter(struct cmd *cmd, const struct cmd_crash_checkers *o,
 }
 
 /* ---- all together ---- */
+
+/* All that is made in files and mounted is below it. */
+static int make_dir(struct cmd_crash_lab *lab, struct platter_error *err)
+{
+	int rc = cmd_served_make_dir(&lab->dir, err);
+
+	return rc ? rc : cmd_crash_guard_start(lab->dir, &lab->guard,
+					       &lab->guard_pid, err);
+}
 
 static int make_harnesses(const struct cmd_crash_checkers *o, bool watch_reads,
 			  struct cmd_crash_lab *lab, struct platter_error *err)
@@ -289,7 +293,9 @@ int cmd_crash_lab_open(struct cmd *cmd, const struct cmd_crash_checkers *o,
 		.slots = o->slots ? o->slots : default_slots(),
 		.guard = -1,
 	};
-	rc = make_checkers(o, crash, lab, err);
+	rc = make_dir(lab, err);
+	if (!rc)
+		rc = make_checkers(o, crash, lab, err);
 	if (!rc)
 		rc = make_recover(o, lab, err);
 	if (!rc)

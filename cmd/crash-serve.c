@@ -92,10 +92,24 @@ struct serving {
 	struct serve_disk disk;
 };
 
+/* A point may have the sign in the name of its mark. */
+static bool is_of_recovery(const char *name)
+{
+	return strchr(name, '@') && strncmp(name, "mark:", strlen("mark:"));
+}
+
 static int open_state(struct serving *s, struct platter_error *err)
 {
 	int rc;
 
+	if (is_of_recovery(s->state_name))
+		return platter_error_set(err, -EINVAL, "%s: a state of a "
+					 "recovery is made by running the "
+					 "recovery again, which crash serve "
+					 "does not: write it into an image "
+					 "with platter crash export --recover "
+					 "COMMAND, and platter mount that",
+					 s->state_name);
 	rc = platter_crash_state_parse(&s->state, s->crash, s->state_name, err);
 	if (!rc)
 		rc = platter_crash_state_image(&s->lower, s->state, err);

@@ -88,7 +88,7 @@ struct cmd_crash_lab {
 	struct platter_crash_harness *harness;
 	unsigned int slots;
 	char *description;	/* the checkers, for reports */
-	char *dir;		/* private; the presenter's places */
+	char *dir;		/* private; all files and mounts are below */
 	int guard;		/* see crash-guard.c; -1 = there is none */
 	pid_t guard_pid;
 	/* Of --recover, else NULL. */

@@ -290,7 +290,7 @@ example_images()
 }
 
 @test "every name in the JSON of a verb stands in its man page" {
-	need jq xz
+	need e2fsck jq xz
 	fixtures
 	# A log with a problem, and marks that repeat.
 	head -c 5130000 disk.dmlw >torn.dmlw
@@ -342,6 +342,22 @@ example_images()
 	run names 'log cut' disk.dmlw part.dmlw --from 40 --squash
 	assert_output ''
 	run names 'log index' fresh.dmlw
+	assert_output ''
+	run names 'crash show' disk.dmlw 54-47,50
+	assert_output ''
+	run names 'crash list' --census --strategy prefixes disk.dmlw
+	assert_output ''
+	run names 'crash list' --from mark:last --strategy tears disk.dmlw
+	assert_output ''
+	run names 'crash bisect' disk.dmlw --run 'cmp -s before.raw {}'
+	assert_output ''
+	run names 'crash shrink' disk.dmlw '157-150[2]' --fs ext4
+	assert_output ''
+	# What explore prints is the same.
+	"$PLATTER" crash explore -q --strategy prefixes --from mark:last \
+		--jsonl run.jsonl disk.dmlw -- cmp -s before.raw {} >out ||
+		[ $? -eq 1 ]
+	run names 'crash merge' run.jsonl
 	assert_output ''
 }
 

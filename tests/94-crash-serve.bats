@@ -281,6 +281,14 @@ in_use()
 	assert [ ! -e one ]
 }
 
+@test "a state of a recovery is refused" {
+	run -2 "$PLATTER" crash serve "$log" 120@3 one
+	assert_output "platter: 120@3: a state of a recovery is made by running\
+ the recovery again, which crash serve does not: write it into an image with\
+ platter crash export --recover COMMAND, and platter mount that"
+	assert [ ! -e one ]
+}
+
 @test "-r without a state is refused" {
 	mkdir states
 	fails 2 'one STATE' "$PLATTER" crash serve -r "$log" states
@@ -288,19 +296,25 @@ in_use()
 
 # --- states for checkers ------------------------------------------------------
 
+# states_of HOW OPTION... -- CHECKER...: explores a few states.
+states_of()
+{
+	"$PLATTER" crash explore -q --present "$1" --strategy prefixes,2cp \
+		--from 46 --to 51 "$log" "${@:2}"
+}
+
 # checked HOW: explores; the hash of each state as a program reads it by $1 is
 # in the folder HOW. The checker spoils each state.
 checked()
 {
 	mkdir "$1"
 	# shellcheck disable=SC2016 # for the checker's shell
-	run "$PLATTER" crash explore -q --present "$1" --from 140 --to 150 \
-		-j 2 "$log" -- sh -c 'sha256sum <"$2" >"$1/$PLATTER_STATE" &&
+	run states_of "$1" -j 2 -- sh -c 'sha256sum <"$2" >"$1/$PLATTER_STATE" &&
 			printf spoiled | dd of="$2" conv=notrunc status=none' \
 		sh "$PWD/$1" {}
 	assert_success
 	nothing_left
-	[ "$(ls "$1" | wc -l)" -gt 20 ]
+	[ "$(ls "$1" | wc -l)" -gt 10 ]
 }
 
 @test "by FUSE and as copies a checker sees the same states, unspoiled" {
@@ -319,8 +333,7 @@ checked()
 	checked fuse
 	mkdir copy
 	# shellcheck disable=SC2016 # for the checker's shell
-	run "$PLATTER" crash explore -q --present copy --from 140 --to 150 \
-		-j 1 "$log" -- sh -c 'sha256sum <"$2" >"$1/$PLATTER_STATE"
+	run states_of copy -j 1 -- sh -c 'sha256sum <"$2" >"$1/$PLATTER_STATE"
 			case $(($(ls "$1" | wc -l) % 6)) in
 			0) truncate -s 1M "$2";;
 			1) rm "$2";;
@@ -340,8 +353,7 @@ checked()
 	checked fuse
 	mkdir nbd
 	# shellcheck disable=SC2016 # for the checker's shell
-	run "$PLATTER" crash explore -q --present nbd --from 140 --to 150 \
-		-j 2 "$log" -- sh -c 'cp "$3" "$4.$$" &&
+	run states_of nbd -j 2 -- sh -c 'cp "$3" "$4.$$" &&
 			qemu-img compare -q -f raw -F raw "$2" "$4.$$" &&
 			sha256sum <"$4.$$" >"$1/$PLATTER_STATE" &&
 			qemu-io -f raw -c "write -P 7 0 8k" "$2" >&2 &&

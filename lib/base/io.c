@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <linux/fs.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
@@ -131,6 +132,13 @@ bool plt_same_file(const char *a, const char *b)
 
 	return a && b && !stat(a, &sa) && !stat(b, &sb) &&
 	       sa.st_dev == sb.st_dev && sa.st_ino == sb.st_ino;
+}
+
+const char *plt_tmp_dir(void)
+{
+	const char *dir = getenv("TMPDIR");
+
+	return dir && *dir ? dir : "/tmp";
 }
 
 #define HEAD	16	/* bytes looked at one by one */

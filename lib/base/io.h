@@ -32,4 +32,7 @@ bool plt_same_file(const char *a, const char *b);
 /* True when all `len` bytes are zero; fast on long buffers. */
 bool plt_is_zero(const void *buf, size_t len);
 
+/* $TMPDIR, or what stands in for it. */
+const char *plt_tmp_dir(void);
+
 #endif

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/io.h"
 #include "base/mem.h"
 #include "crash/builtin.h"
 #include "crash/command.h"
@@ -99,14 +100,13 @@ int plt_builtin_try_mounts(struct plt_builtin *b, enum plt_fs fs,
 
 int plt_builtin_make_dir(struct plt_builtin *b, struct platter_error *err)
 {
-	const char *tmp = getenv("TMPDIR");
 	char path[PATH_MAX];
 	char *dir;
 
 	if (b->dir)
 		return 0;
 	dir = plt_asprintf(err, "%s/platter-crash-XXXXXX",
-			   tmp && *tmp == '/' ? tmp : "/tmp");
+			   b->below ? b->below : plt_tmp_dir());
 	if (!dir)
 		return -ENOMEM;
 	if (!mkdtemp(dir)) {

@@ -207,6 +207,7 @@ int platter_crash_builtin_new(struct platter_crash_checker **out,
 	b->kind = kind;
 	b->crash = opts->crash;
 	b->slots = opts->slots ? opts->slots : 1;
+	b->below = opts->dir;
 	b->name = plt_strdup(opts->spec, err);
 	if (!b->name) {
 		rc = -ENOMEM;

@@ -77,6 +77,7 @@ struct plt_builtin {
 	enum plt_fs fs;		/* NONE: to be probed */
 	unsigned int slots;
 	struct plt_keepers *keepers;
+	const char *below;	/* `dir` goes there; while open() runs */
 	char *dir;		/* private, with a folder for each slot */
 	char *program[PLT_NR_PROGRAMS];	/* absolute paths, once needed */
 	bool mounts;		/* the kernel may be asked to mount */

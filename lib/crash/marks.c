@@ -28,10 +28,8 @@ static int make_file(struct plt_crash_marks *m, const char *dir,
 	char *path;
 	int rc;
 
-	if (!dir)
-		dir = getenv("TMPDIR");
 	path = plt_asprintf(err, "%s/platter-marks-XXXXXX",
-			    dir && *dir ? dir : "/tmp");
+			    dir ? dir : plt_tmp_dir());
 	if (!path)
 		return -ENOMEM;
 	m->fd = mkostemp(path, O_CLOEXEC);

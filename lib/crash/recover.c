@@ -21,6 +21,7 @@
 #include "base/endian.h"
 #include "base/error.h"
 #include "base/hash.h"
+#include "base/io.h"
 #include "base/mem.h"
 #include "crash/crash.h"
 
@@ -30,12 +31,11 @@
 
 static int make_file(char path[64], struct platter_error *err)
 {
-	const char *tmp = getenv("TMPDIR");
 	char *name plt_auto_free = NULL;
 	int fd;
 
 	name = plt_asprintf(err, "%s/platter-recovery-XXXXXX",
-			    tmp && *tmp ? tmp : "/tmp");
+			    plt_tmp_dir());
 	if (!name)
 		return -ENOMEM;
 	fd = mkostemp(name, O_CLOEXEC);

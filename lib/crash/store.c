@@ -77,8 +77,7 @@ static int open_named(const char *dir, struct platter_error *err)
 
 static int open_file(struct plt_store *s, struct platter_error *err)
 {
-	const char *tmp = getenv("TMPDIR");
-	const char *dir = tmp && *tmp ? tmp : "/tmp";
+	const char *dir = plt_tmp_dir();
 
 	s->fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
 	if (s->fd < 0 && (errno == EOPNOTSUPP || errno == EISDIR))

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What the core's unit tests share: a scratch folder, files, opening. */
+/* What the core's unit tests share: files, opening. */
 #ifndef CORE_TEST_H
 #define CORE_TEST_H
 
@@ -21,6 +21,7 @@
 
 #include "base/mem.h"
 #include "core/core.h"
+#include "scratch-dir.h"
 
 /* Fails the test with the message of the error. */
 #define assert_ok(rc, e)						\
@@ -42,32 +43,6 @@ static inline uint64_t rnd(uint64_t *seed)
 {
 	*seed = *seed * 6364136223846793005u + 1442695040888963407u;
 	return *seed >> 33;
-}
-
-/* Go to a new folder below the current one, or $TMPDIR; back and away. */
-static inline int enter_scratch(void **state)
-{
-	const char *top = getenv("TMPDIR");
-	char *path;
-
-	if (asprintf(&path, "%s/core-test.XXXXXX", top ? top : "/tmp") < 0 ||
-	    !mkdtemp(path) || chdir(path))
-		return -1;
-	*state = path;
-	return 0;
-}
-
-static inline int leave_scratch(void **state)
-{
-	char *path = *state, *command;
-	int rc = -1;
-
-	if (!chdir("/") && asprintf(&command, "rm -rf '%s'", path) > 0) {
-		rc = system(command);
-		free(command);
-	}
-	free(path);
-	return rc;
 }
 
 static inline void make_file(const char *name, const void *data, size_t len)

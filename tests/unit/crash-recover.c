@@ -18,6 +18,7 @@
 #include "base/mem.h"
 #include "crash/crash.h"
 #include "wlog/recording.h"
+#include "scratch-dir.h"
 
 #define DISK	(64u << 10)
 #define SECTOR	512u
@@ -269,5 +270,5 @@ int main(void)
 						teardown),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, enter_scratch, leave_scratch);
 }

@@ -21,6 +21,7 @@
 #include "base/mem.h"
 #include "crash/crash.h"
 #include "crash/report-picture.h"
+#include "scratch-dir.h"
 
 #define STATES	60u
 
@@ -683,5 +684,5 @@ int main(void)
 		cmocka_unit_test(addresses_nobody_writes_to_are_squeezed),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, enter_scratch, leave_scratch);
 }

@@ -23,6 +23,7 @@
 
 #include "base/mem.h"
 #include "crash/crash.h"
+#include "scratch-dir.h"
 
 #define KIB	1024u
 #define SIZE	(1501u * KIB)	/* six leaves, and no whole page at the end */
@@ -536,5 +537,5 @@ int main(void)
 		cmocka_unit_test(huge_disks_stay_small),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, enter_scratch, leave_scratch);
 }

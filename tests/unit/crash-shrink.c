@@ -22,6 +22,7 @@
 #include "base/mem.h"
 #include "crash/crash.h"
 #include "wlog/wlog.h"
+#include "scratch-dir.h"
 
 #define SECTOR		512u
 #define DEVICE		64u		/* sectors */
@@ -437,7 +438,8 @@ static void one_is_missing_while_another_is_present(void **state)
 	      "21) is present", { 20, 8, false }, { 21, 9, true });
 }
 
-/* Zeros in place of entry 8 and zeros in place of entry 9 are two states. */
+/* The sectors of entry 7 hold the same, and each of them missing is a state of
+ * its own: what is known of one says nothing of the others. */
 static void the_same_elsewhere_is_not_the_same(void **state)
 {
 	(void)state;
@@ -660,5 +662,5 @@ int main(void)
 		cmocka_unit_test(bisect_needs_ends_that_differ),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, enter_scratch, leave_scratch);
 }

@@ -23,6 +23,7 @@
 #include "base/endian.h"
 #include "base/mem.h"
 #include "crash/crash.h"
+#include "scratch-dir.h"
 
 #define SECTOR	512u
 #define DEVICE	48u		/* sectors */
@@ -745,5 +746,5 @@ int main(void)
 		cmocka_unit_test(spoilt_names_are_states_or_refused),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, enter_scratch, leave_scratch);
 }

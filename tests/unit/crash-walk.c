@@ -24,6 +24,7 @@
 #include "base/endian.h"
 #include "base/mem.h"
 #include "crash/units.h"
+#include "scratch-dir.h"
 
 #define SECTOR	512u
 #define DEVICE	12u		/* sectors */
@@ -825,5 +826,5 @@ int main(void)
 		cmocka_unit_test(wrong_plans_are_refused),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, enter_scratch, leave_scratch);
 }
