@@ -218,12 +218,13 @@ static enum serve_states_how how(const struct cmd_crash_checkers *o,
 }
 
 static int make_presenter(struct cmd *cmd, const struct cmd_crash_checkers *o,
-			  struct platter_crash *crash,
+			  struct platter_crash *crash, bool watch_reads,
 			  struct cmd_crash_lab *lab, struct platter_error *err)
 {
 	struct serve_states_options opts = {
 		.slots = lab->slots,
 		.size = platter_crash_size(crash),
+		.exact_reads = watch_reads,
 	};
 	bool needs_path = false, needs_uri = false;
 	const char *why = NULL;
@@ -301,7 +302,7 @@ int cmd_crash_lab_open(struct cmd *cmd, const struct cmd_crash_checkers *o,
 	if (!rc)
 		rc = describe(o, lab, err);
 	if (!rc)
-		rc = make_presenter(cmd, o, crash, lab, err);
+		rc = make_presenter(cmd, o, crash, watch_reads, lab, err);
 	if (!rc)
 		rc = make_harnesses(o, watch_reads, lab, err);
 	if (rc)

@@ -97,6 +97,8 @@ static void init(void *data, struct fuse_conn_info *conn)
 	conn->want = conn->capable &
 		     (FUSE_CAP_ASYNC_READ | FUSE_CAP_ASYNC_DIO |
 		      FUSE_CAP_ATOMIC_O_TRUNC | FUSE_CAP_PARALLEL_DIROPS);
+	if (fuse->no_readahead)
+		conn->max_readahead = 0;
 	if (fuse->files.ops && fuse->files.ops->lazy_writes)
 		conn->want |= conn->capable & FUSE_CAP_WRITEBACK_CACHE;
 }

@@ -219,6 +219,7 @@ int serve_fuse_start_ops(struct serve_fuse **out,
 	serve_files_init(&fuse->files, ops, owner);
 	fuse->ended = -1;
 	fuse->direct = opts->direct;
+	fuse->no_readahead = opts->no_readahead;
 	fuse->uid = getuid();
 	fuse->gid = getgid();
 	rc = start(fuse, opts, err);

@@ -169,7 +169,7 @@ struct serve_fuse {
 	struct serve_files files;
 	struct serve_mount mount;
 	struct fuse_session *session;
-	bool direct;
+	bool direct, no_readahead;
 	uid_t uid;
 	gid_t gid;
 	mode_t mode;		/* permissions, before read_only */

@@ -56,6 +56,7 @@ struct serve_fuse_options {
 	const struct serve_disk *disks;
 	size_t nr_disks;
 	bool direct;		/* no page cache: others write to the nodes */
+	bool no_readahead;	/* only pages that programs ask for are read */
 	bool allow_other;	/* let other users in */
 };
 
@@ -100,6 +101,7 @@ struct serve_states_options {
 	const char *dir;	/* existing, private; made things go below it */
 	unsigned int slots;
 	uint64_t size;		/* bytes of the disk */
+	bool exact_reads;	/* for a harness that watches them; FUSE */
 };
 /*
  * For a harness. With ANY, *why (or NULL) is why it is not FUSE: a message in

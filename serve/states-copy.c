@@ -357,7 +357,7 @@ static int leave_file(struct slot *s, int fd, struct platter_error *err)
 static int present(struct platter_crash_presenter *self, unsigned int slot,
 		   const char *name, struct platter_image *img,
 		   const struct platter_crash_range *changed, size_t nr_changed,
-		   bool cold, struct platter_crash_place *place,
+		   bool direct, struct platter_crash_place *place,
 		   struct platter_error *err)
 {
 	struct presenter *p = presenter_of(self);
@@ -365,7 +365,7 @@ static int present(struct platter_crash_presenter *self, unsigned int slot,
 	int fd = -1, rc;
 
 	(void)name;
-	(void)cold;
+	(void)direct;
 	rc = p->reflink ?
 		clone_file(p, s, &fd, img, changed, nr_changed, err) :
 		update_file(p, s, &fd, img, changed, nr_changed, err);

@@ -16,10 +16,10 @@
  * process has ended. Who then has it still open keeps that file, which is shut
  * for good, with pages that are nobody else's; the slot gets a new one.
  *
- * A cold state is for somebody who watches what is read. It is opened without
- * the page cache: with it, a read would be seen only once, in whole pages and
- * with more of them read ahead. Mapping the file shared into memory is not
- * possible then.
+ * A direct state is for somebody who records what is written. It is opened
+ * without the page cache. Mapping the file shared into memory is not possible
+ * then. For somebody who watches what is read, the kernel forgets all of the
+ * last state, and reads no more ahead than it is asked to.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -206,7 +206,7 @@ static int pin(struct slot *s, struct platter_error *err)
 static int present(struct platter_crash_presenter *self, unsigned int slot,
 		   const char *name, struct platter_image *img,
 		   const struct platter_crash_range *changed, size_t nr_changed,
-		   bool cold, struct platter_crash_place *place,
+		   bool direct, struct platter_crash_place *place,
 		   struct platter_error *err)
 {
 	struct presenter *p = presenter_of(self);
@@ -216,7 +216,7 @@ static int present(struct platter_crash_presenter *self, unsigned int slot,
 
 	if (!s->file)
 		rc = make_file(p, s, err);
-	else if (cold || nr_changed > INVAL_MAX)
+	else if (direct || nr_changed > INVAL_MAX)
 		inval(p, s, 0, 0);
 	else
 		inval_ranges(p, s, changed, nr_changed);
@@ -230,7 +230,7 @@ static int present(struct platter_crash_presenter *self, unsigned int slot,
 		/* The same for all: others look at it without the lock. */
 		if (s->file->disk.read_only == platter_image_writable(img))
 			s->file->disk.read_only = !platter_image_writable(img);
-		s->file->direct = cold;
+		s->file->direct = direct;
 		atomic_store(&s->file->shut, false);
 	}
 	pthread_mutex_unlock(&files->lock);
@@ -310,7 +310,10 @@ static void free_presenter(struct platter_crash_presenter *self)
 static int start(struct presenter *p, const struct serve_states_options *opts,
 		 struct platter_error *err)
 {
-	struct serve_fuse_options fuse = { .source = "platter-states" };
+	struct serve_fuse_options fuse = {
+		.source = "platter-states",
+		.no_readahead = opts->exact_reads,
+	};
 	char *dir = realpath(opts->dir, NULL);
 
 	p->size = opts->size;

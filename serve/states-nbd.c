@@ -65,7 +65,7 @@ static int start(struct slot *s, const char *path, struct platter_error *err)
 static int present(struct platter_crash_presenter *self, unsigned int slot,
 		   const char *name, struct platter_image *img,
 		   const struct platter_crash_range *changed, size_t nr_changed,
-		   bool cold, struct platter_crash_place *place,
+		   bool direct, struct platter_crash_place *place,
 		   struct platter_error *err)
 {
 	struct presenter *p = presenter_of(self);
@@ -73,7 +73,7 @@ static int present(struct platter_crash_presenter *self, unsigned int slot,
 	int rc;
 
 	rc = p->files->present(p->files, slot, name, img, changed, nr_changed,
-			       cold, place, err);
+			       direct, place, err);
 	if (rc)
 		return rc;
 	rc = start(s, place->path, err);

@@ -23,13 +23,13 @@ static struct fallback *fallback_of(struct platter_crash_presenter *base)
 static int present(struct platter_crash_presenter *self, unsigned int slot,
 		   const char *name, struct platter_image *img,
 		   const struct platter_crash_range *changed, size_t nr_changed,
-		   bool cold, struct platter_crash_place *place,
+		   bool direct, struct platter_crash_place *place,
 		   struct platter_error *err)
 {
 	struct platter_crash_presenter *copies = fallback_of(self)->copies;
 
 	return copies->present(copies, slot, name, img, changed, nr_changed,
-			       cold, place, err);
+			       direct, place, err);
 }
 
 static int withdraw(struct platter_crash_presenter *self, unsigned int slot,

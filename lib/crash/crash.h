@@ -242,7 +242,7 @@ plt_crash_harness_options(const struct platter_crash_harness *h);
 int plt_crash_harness_present(struct platter_crash_harness *h,
 			      struct platter_crash_task *task,
 			      const struct plt_crash_ranges *changed,
-			      bool cold, struct platter_crash_result *result,
+			      bool direct, struct platter_crash_result *result,
 			      struct platter_error *err) PLATTER_MUST_CHECK;
 /*
  * Somebody else has presented in this slot, or the log of its last state is to

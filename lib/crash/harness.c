@@ -206,7 +206,7 @@ static int run_checkers(const struct platter_crash_harness *h,
 int plt_crash_harness_present(struct platter_crash_harness *h,
 			      struct platter_crash_task *task,
 			      const struct plt_crash_ranges *changed,
-			      bool cold, struct platter_crash_result *result,
+			      bool direct, struct platter_crash_result *result,
 			      struct platter_error *err)
 {
 	struct platter_crash_presenter *p = h->o.presenter;
@@ -218,7 +218,7 @@ int plt_crash_harness_present(struct platter_crash_harness *h,
 	if (p)
 		rc = p->present(p, task->slot, task->name, task->img,
 				changed ? changed->range : NULL,
-				changed ? changed->nr : SIZE_MAX, cold, &place,
+				changed ? changed->nr : SIZE_MAX, direct, &place,
 				err);
 	if (rc)
 		return rc;
@@ -257,8 +257,10 @@ static int run_once(struct platter_crash_harness *h, unsigned int slot,
 		return rc;
 	task.img = s->scratch;
 	plt_scratch_watch(s->scratch, h->o.watch_reads);
+	/* What is watched must not be answered from what was read before. */
+	anything |= h->o.watch_reads;
 	rc = plt_crash_harness_present(h, &task, anything ? NULL : &s->changed,
-				       h->o.watch_reads, result, err);
+				       false, result, err);
 	if (rc)
 		forget(s);
 	return rc;
@@ -281,7 +283,7 @@ static int record_once(struct platter_crash_harness *h, struct slot *s,
 	if (rc)
 		return rc;
 	task->img = s->recording;
-	/* Cold: a write has to be logged when it is made. */
+	/* A write has to be logged when it is made. */
 	rc = plt_crash_harness_present(h, task, NULL, true, result, err);
 	rc2 = plt_recording_end(s->recording, &entries, &late);
 	return rc2 && !rc ? plt_err_set(err, rc2, "%s", late.msg) : rc;

@@ -368,14 +368,15 @@ struct platter_crash_presenter {
 	 * Put `img` in place of what the slot held before, under that name.
 	 * `img` is the same node for all states of a slot; `changed` says
 	 * which ranges of it differ from what the last reader could have seen
-	 * (nr_changed SIZE_MAX: anything). `cold`: nothing may be answered
-	 * from what was read before; every read and write is to arrive at
-	 * `img`, as it is made. The place is the presenter's until withdraw().
+	 * (nr_changed SIZE_MAX: anything). `direct`: every read and write is
+	 * to arrive at `img`, as it is made; else what was read or written once
+	 * may be kept in between until all is closed. The place is the
+	 * presenter's until withdraw().
 	 */
 	int (*present)(struct platter_crash_presenter *self, unsigned int slot,
 		       const char *name, struct platter_image *img,
 		       const struct platter_crash_range *changed,
-		       size_t nr_changed, bool cold,
+		       size_t nr_changed, bool direct,
 		       struct platter_crash_place *place,
 		       struct platter_error *err);
 	/*
@@ -387,7 +388,7 @@ struct platter_crash_presenter {
 			struct platter_error *err);
 	void (*free)(struct platter_crash_presenter *self);
 	const char *how;	/* "FUSE", "scratch copies (reflink)", ... */
-	bool sees_reads;	/* can be cold; else `img` is not even written to */
+	bool sees_reads;	/* they arrive at `img`; else not even writes do */
 };
 
 /* A mount, a copier, ... freed by its own free(). NULL is ok. */
