@@ -31,6 +31,7 @@ struct slot {
 	struct platter_image *lower;	/* the state; below `scratch` */
 	struct platter_crash_state *last;	/* NULL: nothing is known */
 	struct plt_crash_ranges changed;
+	struct plt_crash_ranges logged;	/* all that `last`'s log writes */
 	struct plt_crash_marks marks;
 };
 
@@ -82,6 +83,7 @@ void platter_crash_harness_free(struct platter_crash_harness *h)
 	for (unsigned int i = 0; i < h->o.slots; i++) {
 		release(&h->slot[i]);
 		plt_crash_ranges_free(&h->slot[i].changed);
+		plt_crash_ranges_free(&h->slot[i].logged);
 		plt_crash_marks_free(&h->slot[i].marks);
 	}
 	free(h);
@@ -151,6 +153,37 @@ static int changes(struct slot *s, const struct platter_crash_state *state,
 	return rc < 0 ? rc : 0;
 }
 
+static int copy_logged(struct slot *s, const struct platter_crash *crash)
+{
+	int rc = 0;
+
+	s->logged.nr = 0;
+	for (uint64_t i = 0; !rc && i < crash->nr; i++)
+		if (plt_crash_writes(&crash->entry[i]))
+			rc = plt_crash_ranges_add(&s->logged,
+						  crash->entry[i].start,
+						  crash->entry[i].length);
+	plt_crash_ranges_sort(&s->logged);
+	return rc;
+}
+
+/*
+ * What is watched must not be answered from what was read before, unless it is
+ * the same in all states of the log: what no entry writes.
+ */
+static int forget_logged(struct slot *s, const struct platter_crash *crash,
+			 bool first, struct platter_error *err)
+{
+	int rc = first ? copy_logged(s, crash) : 0;
+
+	for (size_t i = 0; !rc && !first && i < s->logged.nr; i++)
+		rc = plt_crash_ranges_add(&s->changed,
+					  s->logged.range[i].offset,
+					  s->logged.range[i].length);
+	plt_crash_ranges_sort(&s->changed);
+	return rc ? plt_err_nomem(err, s->logged.nr) : 0;
+}
+
 /* What checkers wrote before is gone. */
 static int put_state(struct platter_crash_harness *h, struct slot *s,
 		     const struct platter_crash_state *state, bool *anything,
@@ -173,6 +206,9 @@ static int put_state(struct platter_crash_harness *h, struct slot *s,
 	platter_image_close(s->lower, NULL);
 	s->lower = lower;
 	rc = changes(s, state, anything, err);
+	if (!rc && h->o.watch_reads)
+		rc = forget_logged(s, state->crash, !s->last ||
+				   s->last->crash != state->crash, err);
 	forget(s);
 	if (!rc)
 		s->last = platter_crash_state_ref(state);
@@ -257,8 +293,6 @@ static int run_once(struct platter_crash_harness *h, unsigned int slot,
 		return rc;
 	task.img = s->scratch;
 	plt_scratch_watch(s->scratch, h->o.watch_reads);
-	/* What is watched must not be answered from what was read before. */
-	anything |= h->o.watch_reads;
 	rc = plt_crash_harness_present(h, &task, anything ? NULL : &s->changed,
 				       false, result, err);
 	if (rc)
