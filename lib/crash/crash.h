@@ -173,6 +173,10 @@ struct plt_crash_ranges {
 };
 int plt_crash_ranges_add(struct plt_crash_ranges *r, uint64_t offset,
 			 uint64_t length) PLATTER_MUST_CHECK;
+/* All of another list, behind what is there. */
+int plt_crash_ranges_append(struct plt_crash_ranges *r,
+			    const struct plt_crash_ranges *from,
+			    struct platter_error *err) PLATTER_MUST_CHECK;
 /* Into order, joined where they touch or overlap. */
 void plt_crash_ranges_sort(struct plt_crash_ranges *r);
 void plt_crash_ranges_free(struct plt_crash_ranges *r);

@@ -251,18 +251,16 @@ static int take_set(struct plt_explore_reads *r, unsigned int id,
 		    struct platter_error *err)
 {
 	struct set *set = &r->set[id];
+	int rc;
 
 	if (set->used && same_reads(&set->reads, reads))
 		return 0;
 	if (set->used)
 		drop(r, id, false);
 	set->reads.nr = 0;
-	for (size_t i = 0; i < reads->nr; i++)
-		if (plt_crash_ranges_add(&set->reads, reads->range[i].offset,
-					 reads->range[i].length))
-			return plt_err_nomem(err, reads->nr);
-	set->used = true;
-	return 0;
+	rc = plt_crash_ranges_append(&set->reads, reads, err);
+	set->used = !rc;
+	return rc;
 }
 
 static int insert(struct plt_explore_reads *r, unsigned int set,

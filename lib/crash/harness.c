@@ -142,9 +142,8 @@ static int changes(struct slot *s, const struct platter_crash_state *state,
 		rc = plt_crash_state_diff(s->last, state, CHANGED_MAX, &diff,
 					  err);
 	*anything |= rc == 1 || s->changed.nr > CHANGED_MAX;
-	for (size_t i = 0; rc == 0 && !*anything && i < diff.nr; i++)
-		rc = plt_crash_ranges_add(&s->changed, diff.range[i].offset,
-					  diff.range[i].length);
+	if (!rc && !*anything)
+		rc = plt_crash_ranges_append(&s->changed, &diff, err);
 	plt_crash_ranges_free(&diff);
 	if (rc == -ENOMEM && err && !err->code)
 		return plt_err_nomem(err, s->changed.nr);
@@ -153,18 +152,17 @@ static int changes(struct slot *s, const struct platter_crash_state *state,
 	return rc < 0 ? rc : 0;
 }
 
-static int copy_logged(struct slot *s, const struct platter_crash *crash)
+static int copy_logged(struct slot *s, const struct platter_crash *crash,
+		       struct platter_error *err)
 {
-	int rc = 0;
-
 	s->logged.nr = 0;
-	for (uint64_t i = 0; !rc && i < crash->nr; i++)
-		if (plt_crash_writes(&crash->entry[i]))
-			rc = plt_crash_ranges_add(&s->logged,
-						  crash->entry[i].start,
-						  crash->entry[i].length);
+	for (uint64_t i = 0; i < crash->nr; i++)
+		if (plt_crash_writes(&crash->entry[i]) &&
+		    plt_crash_ranges_add(&s->logged, crash->entry[i].start,
+					 crash->entry[i].length))
+			return plt_err_nomem(err, crash->nr);
 	plt_crash_ranges_sort(&s->logged);
-	return rc;
+	return 0;
 }
 
 /*
@@ -174,14 +172,13 @@ static int copy_logged(struct slot *s, const struct platter_crash *crash)
 static int forget_logged(struct slot *s, const struct platter_crash *crash,
 			 bool first, struct platter_error *err)
 {
-	int rc = first ? copy_logged(s, crash) : 0;
+	int rc;
 
-	for (size_t i = 0; !rc && !first && i < s->logged.nr; i++)
-		rc = plt_crash_ranges_add(&s->changed,
-					  s->logged.range[i].offset,
-					  s->logged.range[i].length);
+	if (first)
+		return copy_logged(s, crash, err);
+	rc = plt_crash_ranges_append(&s->changed, &s->logged, err);
 	plt_crash_ranges_sort(&s->changed);
-	return rc ? plt_err_nomem(err, s->logged.nr) : 0;
+	return rc;
 }
 
 /* What checkers wrote before is gone. */

@@ -25,6 +25,18 @@ int plt_crash_ranges_add(struct plt_crash_ranges *r, uint64_t offset,
 	return rc;
 }
 
+int plt_crash_ranges_append(struct plt_crash_ranges *r,
+			    const struct plt_crash_ranges *from,
+			    struct platter_error *err)
+{
+	for (size_t i = 0; i < from->nr; i++)
+		if (plt_crash_ranges_add(r, from->range[i].offset,
+					 from->range[i].length))
+			return plt_err_nomem(err, from->nr *
+					     sizeof(*from->range));
+	return 0;
+}
+
 static int by_offset(const void *a, const void *b)
 {
 	const struct platter_crash_range *x = a, *y = b;

@@ -112,26 +112,14 @@ static int sum_leaf(struct plt_crash_units *u,
 	return rc;
 }
 
-static int copy_ranges(struct plt_crash_ranges *to,
-		       const struct plt_crash_ranges *from,
-		       struct platter_error *err)
-{
-	int rc = 0;
-
-	to->nr = 0;
-	for (size_t i = 0; i < from->nr && !rc; i++)
-		rc = plt_crash_ranges_add(to, from->range[i].offset,
-					  from->range[i].length);
-	return rc ? plt_err_set(err, rc, "no memory for %zu ranges",
-				from->nr) : 0;
-}
-
 int plt_crash_units_watch(struct plt_crash_units *u, unsigned int id,
 			  const struct plt_crash_ranges *reads,
 			  struct platter_error *err)
 {
-	int rc = copy_ranges(&u->reads[id], reads, err);
+	int rc;
 
+	u->reads[id].nr = 0;
+	rc = plt_crash_ranges_append(&u->reads[id], reads, err);
 	u->sets |= UINT64_C(1) << id;
 	memset(&u->all.set[id], 0, sizeof(u->all.set[id]));
 	memset(&u->none.set[id], 0, sizeof(u->none.set[id]));
