@@ -30,6 +30,7 @@ plattersysinclude_HEADERS = \
 	%D%/base/checked.h \
 	%D%/base/claims.c \
 	%D%/base/claims.h \
+	%D%/base/clock.h \
 	%D%/base/codec.c \
 	%D%/base/codec.h \
 	%D%/base/deflate-write.c \

@@ -12,6 +12,7 @@
 #include <time.h>
 
 #include "base/endian.h"
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/mem.h"
 #include "crash/builtin.h"
@@ -129,14 +130,6 @@ uint64_t plt_builtin_point(const struct platter_crash_task *task)
 	return state->point;
 }
 
-static uint64_t now(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
-}
-
 static int builtin_check(struct platter_crash_checker *checker,
 			 const struct platter_crash_task *task,
 			 struct platter_crash_result *result,
@@ -147,9 +140,9 @@ static int builtin_check(struct platter_crash_checker *checker,
 	int rc;
 
 	*result = (struct platter_crash_result) { .status = -1 };
-	begin = now();
+	begin = plt_now_ns();
 	rc = b->kind->check(b, task, result, err);
-	result->time_ns = now() - begin;
+	result->time_ns = plt_now_ns() - begin;
 	if (rc < 0)
 		return rc;
 	if (rc == 0) {

@@ -17,6 +17,7 @@
 #include <sys/wait.h>
 #include <time.h>
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/mem.h"
 #include "crash/command.h"
@@ -39,14 +40,6 @@ struct plt_keepers {
 	struct plt_keeper_shared *shared;
 	struct slot slot[];
 };
-
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
-}
 
 /* ---- keepers ---- */
 
@@ -341,7 +334,7 @@ int plt_keepers_run(struct plt_keepers *r, unsigned int slot,
 {
 	plt_auto_free char *message = NULL;
 	struct slot *s = &r->slot[slot];
-	uint64_t began = now_ns();
+	uint64_t began = plt_now_ns();
 	size_t len = 0;
 	int rc;
 
@@ -356,6 +349,6 @@ int plt_keepers_run(struct plt_keepers *r, unsigned int slot,
 	/* What it did not take, it will not answer. */
 	(void)send_all(s->sock, message, len);
 	rc = take_answer(r, s, run, res, err);
-	res->time_ns = now_ns() - began;
+	res->time_ns = plt_now_ns() - began;
 	return rc;
 }

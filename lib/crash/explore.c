@@ -15,6 +15,7 @@
 
 #include <platter/out.h>
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/mem.h"
 #include "crash/explore.h"
@@ -55,14 +56,6 @@ struct worker {
 	bool started;
 };
 
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
-}
-
 static struct plt_explore_task *at(struct explore *e, uint64_t i)
 {
 	return &e->task[i % e->window];
@@ -73,7 +66,7 @@ static struct plt_explore_task *at(struct explore *e, uint64_t i)
 /* States wait in the ring, so it is here that it may be too late for one. */
 static bool is_late(const struct explore *e)
 {
-	return e->o->max_time_ns && now_ns() - e->began >= e->o->max_time_ns;
+	return e->o->max_time_ns && plt_now_ns() - e->began >= e->o->max_time_ns;
 }
 
 static struct plt_explore_task *take(struct explore *e)
@@ -442,8 +435,8 @@ static int loop(struct explore *e, struct platter_error *err)
 			break;
 		if (wait_head(e))
 			rc = give_head(e, err);
-		if (now_ns() - ticked >= TICK_NS / 2) {
-			ticked = now_ns();
+		if (plt_now_ns() - ticked >= TICK_NS / 2) {
+			ticked = plt_now_ns();
 			rc = rc ? rc : tick(e, err);
 		}
 	}
@@ -520,7 +513,7 @@ int platter_crash_explore(struct platter_crash *crash,
 		.crash = crash, .o = opts, .sum = summary,
 		.window = WINDOW + slots * WINDOW_SLOT,
 		.batch = BATCH_FIRST,
-		.began = now_ns(),
+		.began = plt_now_ns(),
 	};
 	plt_auto_free struct worker *workers = NULL;
 	int rc;
@@ -540,7 +533,7 @@ int platter_crash_explore(struct platter_crash *crash,
 		end_workers(workers, &e, slots);
 	if (e.walk)
 		platter_crash_walk_census(e.walk, &summary->census);
-	summary->time_ns = now_ns() - e.began;
+	summary->time_ns = plt_now_ns() - e.began;
 	cleanup(&e);
 	return rc;
 }

@@ -13,6 +13,7 @@
 #include <platter/log.h>
 
 #include "base/checked.h"
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/io.h"
 #include "base/mem.h"
@@ -145,7 +146,7 @@ static int log_piece(struct plt_recorder *r, uint8_t *buf, uint64_t offset,
 		.offset = offset,
 		.len = whole,
 		.issued = platter_context_next_issue(r->node->ctx),
-		.time_ns = plt_recorder_now(),
+		.time_ns = plt_now_ns(),
 		.piece = { { buf, whole } },
 	};
 	int rc;

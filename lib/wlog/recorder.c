@@ -27,6 +27,7 @@
 #include <platter/log.h>
 
 #include "base/checked.h"
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/mem.h"
 #include "bitmap/dirty.h"
@@ -89,14 +90,6 @@ int plt_recorder_ended(const struct plt_recorder *r, struct platter_error *err)
 		return 0;
 	return plt_err_set(err, -EROFS, "the recording has ended; nothing can "
 			   "be written any more");
-}
-
-uint64_t plt_recorder_now(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
 }
 
 /* ---- flushes in flight ---- */
@@ -230,7 +223,7 @@ static int request_log(struct plt_recorder *r, struct request *rq,
 		plt_dirty_set(r->dirty, e->offset, e->len);
 		return 0;
 	}
-	e->time_ns = plt_recorder_now();
+	e->time_ns = plt_now_ns();
 	if (!(e->flags & PLATTER_LOG_FUA)) {
 		pthread_mutex_lock(&r->lock);
 		wait_for_flushes(r);
@@ -359,7 +352,7 @@ int plt_recorder_flush(struct plt_recorder *r, struct platter_error *err)
 	log = !r->dirty && !r->ended;
 	pthread_mutex_unlock(&r->lock);
 	rc = r->overlay ? 0 : platter_image_flush(r->file, err);
-	e.time_ns = plt_recorder_now();
+	e.time_ns = plt_now_ns();
 	if (!rc && log)
 		rc = plt_wlog_appender_add(&r->log, &e, err);
 	pthread_mutex_lock(&r->lock);

@@ -102,8 +102,6 @@ int plt_recorder_ended(const struct plt_recorder *r, struct platter_error *err)
 /* Flushes and marks; the lock is held. */
 void plt_recorder_enter(struct plt_recorder *r);
 void plt_recorder_leave(struct plt_recorder *r);
-/* The monotonic clock, in nanoseconds. */
-uint64_t plt_recorder_now(void);
 
 /* recorder-overlay.c */
 /* Make the overlay, of what log.img holds unless it `is_new`. */
