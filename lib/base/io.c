@@ -8,6 +8,7 @@
 #include "base/io.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/fs.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +16,9 @@
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
+
+#include "base/error.h"
+#include "base/mem.h"
 
 /*
  * With O_DIRECT, the last read of a file may end at an odd offset, and some
@@ -139,6 +143,35 @@ const char *plt_tmp_dir(void)
 	const char *dir = getenv("TMPDIR");
 
 	return dir && *dir ? dir : "/tmp";
+}
+
+/* Where the file system cannot make one without a name. */
+static int named_tmp_file(const char *dir, const char *what,
+			  struct platter_error *err)
+{
+	plt_auto_free char *path = NULL;
+	int fd;
+
+	path = plt_asprintf(err, "%s/platter.XXXXXX", dir);
+	if (!path)
+		return -ENOMEM;
+	fd = mkostemp(path, O_CLOEXEC);
+	if (fd < 0)
+		return plt_err_errno(err, -errno, "%s in %s", what, dir);
+	unlink(path);
+	return fd;
+}
+
+int plt_tmp_file(const char *what, struct platter_error *err)
+{
+	const char *dir = plt_tmp_dir();
+	int fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+
+	if (fd >= 0)
+		return fd;
+	if (errno == EOPNOTSUPP || errno == EISDIR)
+		return named_tmp_file(dir, what, err);
+	return plt_err_errno(err, -errno, "%s in %s", what, dir);
 }
 
 #define HEAD	16	/* bytes looked at one by one */

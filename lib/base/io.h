@@ -34,5 +34,12 @@ bool plt_is_zero(const void *buf, size_t len);
 
 /* $TMPDIR, or what stands in for it. */
 const char *plt_tmp_dir(void);
+/*
+ * A new file in that folder that has no name and goes with its last
+ * descriptor, which is returned, or a negative errno. `what` it is, for
+ * messages: "a scratch file".
+ */
+int plt_tmp_file(const char *what, struct platter_error *err)
+	PLATTER_MUST_CHECK;
 
 #endif

@@ -7,16 +7,10 @@
  * something else, as most note the time, so what one wrote can be told in a
  * few words and compared with what another did.
  */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE
-#endif
-
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/endian.h"
 #include "base/error.h"
@@ -28,23 +22,6 @@
 #define PIECE	(256u << 10)	/* bytes hashed at once */
 
 /* ---- the log ---- */
-
-static int make_file(char path[64], struct platter_error *err)
-{
-	char *name plt_auto_free = NULL;
-	int fd;
-
-	name = plt_asprintf(err, "%s/platter-recovery-XXXXXX",
-			    plt_tmp_dir());
-	if (!name)
-		return -ENOMEM;
-	fd = mkostemp(name, O_CLOEXEC);
-	if (fd < 0)
-		return plt_err_errno(err, -errno, "%s", name);
-	unlink(name);
-	snprintf(path, 64, "/proc/self/fd/%d", fd);
-	return fd;
-}
 
 static int record(struct platter_crash_harness *harness, unsigned int slot,
 		  const struct platter_crash_state *state, const char *name,
@@ -116,9 +93,10 @@ int plt_crash_recover(struct platter_crash_harness *harness,
 		name = platter_crash_state_name(state);
 	if (!name)
 		return plt_err_nomem(err, 1);
-	fd = make_file(path, err);
+	fd = plt_tmp_file("the log of a recovery", err);
 	if (fd < 0)
 		return fd;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	rc = record(harness, slot, state, name, path, result, err);
 	if (!rc)
 		rc = open_nested(nested, state, path, err);

@@ -58,42 +58,11 @@ void plt_store_reset(struct plt_store *s)
 	s->nr_file = 0;
 }
 
-/* ---- the file ---- */
-
-static int open_named(const char *dir, struct platter_error *err)
-{
-	plt_auto_free char *path = NULL;
-	int fd;
-
-	path = plt_asprintf(err, "%s/platter-scratch.XXXXXX", dir);
-	if (!path)
-		return -ENOMEM;
-	fd = mkostemp(path, O_CLOEXEC);
-	if (fd < 0)
-		return plt_err_errno(err, -errno, "a scratch file in %s", dir);
-	unlink(path);
-	return fd;
-}
-
-static int open_file(struct plt_store *s, struct platter_error *err)
-{
-	const char *dir = plt_tmp_dir();
-
-	s->fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-	if (s->fd < 0 && (errno == EOPNOTSUPP || errno == EISDIR))
-		s->fd = open_named(dir, err);
-	else if (s->fd < 0)
-		return plt_err_errno(err, -errno, "a scratch file in %s", dir);
-	return s->fd < 0 ? s->fd : 0;
-}
-
 /* ---- pages ---- */
 
 int plt_store_get(struct plt_store *s, uint32_t *page,
 		  struct platter_error *err)
 {
-	int rc;
-
 	PLT_LOCK_SCOPE(&s->lock);
 	if (s->free_memory.nr) {
 		*page = s->free_memory.at[--s->free_memory.nr];
@@ -110,10 +79,12 @@ int plt_store_get(struct plt_store *s, uint32_t *page,
 	if (s->nr_file == PAGES_MAX)
 		return plt_err_set(err, -ENOSPC, "more than %" PRIu64
 				   " pages are written", PAGES_MAX);
-	rc = s->fd < 0 ? open_file(s, err) : 0;
-	if (!rc)
-		*page = s->nr_file++ << 1 | IN_FILE;
-	return rc;
+	if (s->fd < 0)
+		s->fd = plt_tmp_file("a scratch file", err);
+	if (s->fd < 0)
+		return s->fd;
+	*page = s->nr_file++ << 1 | IN_FILE;
+	return 0;
 }
 
 void plt_store_put(struct plt_store *s, uint32_t page)
