@@ -15,6 +15,12 @@ EXTRA_DIST += %D%/libplatter.sym
 platterincludedir = $(includedir)/platter
 plattersysincludedir = $(platterincludedir)/sys
 platterinclude_HEADERS = \
+	%D%/include/platter/crash-check.h \
+	%D%/include/platter/crash-explore.h \
+	%D%/include/platter/crash-report.h \
+	%D%/include/platter/crash-shrink.h \
+	%D%/include/platter/crash-state.h \
+	%D%/include/platter/crash-walk.h \
 	%D%/include/platter/crash.h \
 	%D%/include/platter/error.h \
 	%D%/include/platter/image.h \

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # The library exports the functions that the public headers declare, and
-# nothing else.
+# nothing else; and each of those headers can be used.
 
 load lib/common
 
@@ -76,6 +76,23 @@ make_library()
 	skip "no compiler was found"
 }
 
+# compiles_alone LANGUAGE COMPILER...: every public header, with the first of
+# the compilers that is there.
+compiles_alone()
+{
+	local language=$1 compiler header code=0
+
+	shift
+	compiler=$(type -P "$@" | head -n 1)
+	[ -n "$compiler" ] || skip "no compiler was found"
+	while read -r header; do
+		"$compiler" -fsyntax-only -Wall -Wextra -Werror \
+			-I"$headers/.." "-x$language" - \
+			<<<"#include <platter/$header>" || code=1
+	done < <(cd "$headers" && find . -name '*.h')
+	[ "$code" -eq 0 ]
+}
+
 @test "the library exports what the public headers declare" {
 	need_library
 	run diff <(declared "$headers") <(exported "$library")
@@ -107,6 +124,22 @@ make_library()
 			"$top_srcdir/lib/libplatter.sym")
 	assert_output ''
 	assert_success
+}
+
+@test "every public header is installed" {
+	run diff <(cd "$headers" && find . -name '*.h' | sort) \
+		<(sed -n 's|^\t%D%/include/platter/\([^ ]*\.h\).*|./\1|p' \
+			"$top_srcdir/lib/local.mk" | sort)
+	assert_output ''
+	assert_success
+}
+
+@test "every public header compiles alone" {
+	compiles_alone c "${CC:-cc}" gcc clang
+}
+
+@test "every public header compiles alone in C++" {
+	compiles_alone c++ "${CXX:-c++}" g++ clang++
 }
 
 @test "the declarations are read as the compiler reads them" {
