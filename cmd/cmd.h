@@ -18,6 +18,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include <platter/platter.h>
 
@@ -376,6 +377,17 @@ int cmd_log_prepare(struct cmd *cmd, struct platter_log *log,
  */
 int cmd_log_verdict(struct platter_log *log, const struct cmd_points *points,
 		    struct platter_error *err);
+
+/* ---- time ---- */
+
+/* For how long something takes: a clock that nobody sets. */
+static inline uint64_t cmd_now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
 
 /* ---- scope-owned ---- */
 

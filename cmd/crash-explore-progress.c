@@ -9,21 +9,12 @@
  */
 #include <signal.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "crash-explore.h"
 
 #define SECOND	1000000000u	/* ns */
 #define SCALE	10000u		/* of progress by points */
-
-static uint64_t now(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * SECOND + (uint64_t)ts.tv_nsec;
-}
 
 /* ---- counting ---- */
 
@@ -67,7 +58,7 @@ int explore_progress_begin(struct explore *x, struct platter_error *err)
 	int rc = cmd_progress_start(x->cmd, o, x->o->output.kind, &x->progress,
 				    err);
 
-	x->began = now();
+	x->began = cmd_now_ns();
 	x->point = x->plan.from;
 	if (!rc && !o->quiet && (o->show || isatty(fileno(x->cmd->err))))
 		start_count(x);
@@ -122,7 +113,7 @@ static uint64_t measure(const struct explore *x, uint64_t done,
 static void put_facts(const struct explore *x, uint64_t done, uint64_t failing,
 		      uint64_t part, uint64_t whole)
 {
-	double seconds = (double)(now() - x->began) / SECOND;
+	double seconds = (double)(cmd_now_ns() - x->began) / SECOND;
 	uint64_t states = atomic_load(&x->count.total);
 	uint64_t fresh = done > x->nr_known ? done - x->nr_known : 0;
 	char text[128], of[32] = "", left[32];

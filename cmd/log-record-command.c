@@ -270,7 +270,7 @@ static void check_limits(struct watch *w, uint64_t now)
 static int patience(const struct watch *w)
 {
 	const struct record *r = w->r;
-	uint64_t now = record_now(), due = UINT64_MAX;
+	uint64_t now = cmd_now_ns(), due = UINT64_MAX;
 
 	if (r->o->stop_ns && !r->stopped)
 		due = r->began + r->o->stop_ns;
@@ -296,7 +296,7 @@ static void watch(struct watch *w)
 		if (poll(&p, 1, patience(w)) > 0)
 			take_signals(w);
 		if (!w->done)
-			check_limits(w, record_now());
+			check_limits(w, cmd_now_ns());
 	}
 	if (w->r->o->progress)
 		record_progress_end(w->r);
@@ -337,10 +337,10 @@ int record_command_run(struct record *r, struct platter_error *err)
 		return platter_error_errno(err, -errno, "signals");
 	rc = is_stopped(w.signals) ? -ECANCELED : start(r, &w.pid, err);
 	if (!rc) {
-		r->began = record_now();
+		r->began = cmd_now_ns();
 		watch(&w);
 		rc = exit_status(&w, err);
-		r->ended = record_now();
+		r->ended = cmd_now_ns();
 	}
 	close(w.signals);
 	return rc;

@@ -1,18 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* `platter log record`: how it goes, and what has come of it. */
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "log-record.h"
-
-uint64_t record_now(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
-}
 
 bool record_ask(struct record *r)
 {
@@ -35,7 +26,7 @@ uint64_t record_grown(const struct record *r)
 
 static double seconds(const struct record *r)
 {
-	uint64_t end = r->ended ? r->ended : record_now();
+	uint64_t end = r->ended ? r->ended : cmd_now_ns();
 
 	return r->began ? (double)(end - r->began) / 1e9 : 0;
 }

@@ -60,8 +60,6 @@ struct record {
 	bool stopped;			/* by --stop-after */
 };
 
-uint64_t record_now(void);
-
 /* log-record-disks.c: images, logs and copies; nothing is served yet. */
 int record_disks(struct record *r, struct platter_error *err);
 /* Look at the images, and make what there has to be before the command. */

@@ -34,8 +34,9 @@
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "base/clock.h"
 
 #define NAME		"platter-keeper"
 #define SOCK_FD		3
@@ -62,10 +63,7 @@ struct keeper {
 
 static int64_t now_ms(void)
 {
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+	return (int64_t)(plt_now_ns() / 1000000);
 }
 
 /* ---- requests ---- */

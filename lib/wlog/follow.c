@@ -21,8 +21,8 @@
 #include <string.h>
 #include <sys/inotify.h>
 #include <sys/stat.h>
-#include <time.h>
 
+#include "base/clock.h"
 #include "base/endian.h"
 #include "base/error.h"
 #include "base/io.h"
@@ -30,6 +30,7 @@
 #include "core/core.h"
 #include "wlog/wlog.h"
 
+#define MS		UINT64_C(1000000)	/* ns */
 #define LOOK_AGAIN_MS	30
 #define SUPER_BYTES	sizeof(struct plt_wlog_disk_super)
 #define KEPT_BYTES	64u	/* of the last header: fields and extension */
@@ -53,17 +54,9 @@ struct platter_log_follow {
 	bool pending;		/* `entry` is to be given out */
 	uint64_t kept_offset;	/* of the last entry's header; 0 = none */
 	uint8_t kept[KEPT_BYTES];
-	uint64_t heard;		/* ms: when something new was there */
+	uint64_t heard;		/* ns: when something new was there */
 	enum platter_log_follow_end end;
 };
-
-static uint64_t now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000u + (uint64_t)ts.tv_nsec / 1000000u;
-}
 
 static bool is_end(const char *point)
 {
@@ -85,7 +78,7 @@ int platter_log_follow_new(struct platter_log_follow **out,
 	f->notify = -1;
 	if (opts)
 		f->opts = *opts;
-	f->heard = now_ms();
+	f->heard = plt_now_ns();
 	f->begun = !f->opts.wait;
 	f->path = plt_strdup(path, err);
 	if (!f->path)
@@ -475,7 +468,8 @@ static int pause_a_moment(struct platter_log_follow *f,
 			  f->log ? f->log->size : 0, err);
 	if (rc)
 		return rc;
-	if (f->opts.timeout_ms && now_ms() - f->heard >= f->opts.timeout_ms)
+	if (f->opts.timeout_ms &&
+	    plt_now_ns() - f->heard >= f->opts.timeout_ms * MS)
 		return plt_err_set(err, -ETIMEDOUT,
 				   "%s: nothing new for %u ms, at entry %"
 				   PRIu64, f->path, f->opts.timeout_ms,
@@ -495,7 +489,7 @@ int platter_log_follow_wait(struct platter_log_follow *f,
 		if (rc == 1)
 			rc = judge(f, err);
 		else if (!rc)
-			f->heard = now_ms();
+			f->heard = plt_now_ns();
 		if (rc)
 			return rc;
 		if (!f->pending)
