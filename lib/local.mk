@@ -113,7 +113,9 @@ plattersysinclude_HEADERS = \
 	%D%/crash/builtin-tool.c \
 	%D%/crash/builtin.c \
 	%D%/crash/builtin.h \
+	%D%/crash/command-child.c \
 	%D%/crash/command-keeper.c \
+	%D%/crash/command-keeper.h \
 	%D%/crash/command-keepers.c \
 	%D%/crash/command.c \
 	%D%/crash/command.h \
