@@ -71,7 +71,8 @@ fuzz_tests = \
 	%D%/fuzz/fuzz-log \
 	%D%/fuzz/fuzz-qcow2 \
 	%D%/fuzz/fuzz-report \
-	%D%/fuzz/fuzz-spec
+	%D%/fuzz/fuzz-spec \
+	%D%/fuzz/fuzz-state
 
 %C%_tools_planted_SOURCES = \
 	%D%/tools/planted-double-write.c \
@@ -103,6 +104,9 @@ fuzz_tests = \
 %C%_fuzz_fuzz_spec_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/formats
 %C%_fuzz_fuzz_spec_LDFLAGS = $(fuzz_flags)
 %C%_fuzz_fuzz_spec_LDADD = $(fuzz_libs)
+%C%_fuzz_fuzz_state_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/formats
+%C%_fuzz_fuzz_state_LDFLAGS = $(fuzz_flags)
+%C%_fuzz_fuzz_state_LDADD = $(fuzz_libs)
 
 LDADD = lib/libinternal.la $(CMOCKA_LIBS)
 
