@@ -41,6 +41,7 @@ struct cmd {
 	char *const *words;		/* the whole command line */
 	char **args;			/* the names given, in order */
 	unsigned int nr_args;
+	char *read_arg;			/* cmd_crash_read_state(); or NULL */
 	struct platter_printer *printer;	/* see cmd_printer() */
 };
 

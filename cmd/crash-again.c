@@ -50,6 +50,47 @@ const struct argp cmd_crash_again_argp = {
 	.parser = parse,
 };
 
+/* ---- names in files ---- */
+
+#define NAME_MAX_BYTES	(UINT32_C(16) << 20)
+
+static int read_name(FILE *f, char **name, struct platter_error *err)
+{
+	char *text = malloc(NAME_MAX_BYTES + 1);
+	size_t len;
+
+	if (!text)
+		return platter_error_errno(err, -ENOMEM, "names");
+	*name = text;
+	len = fread(text, 1, NAME_MAX_BYTES + 1, f);
+	if (ferror(f))
+		return platter_error_errno(err, -errno, "reading");
+	if (len > NAME_MAX_BYTES)
+		return platter_error_set(err, -EFBIG, "a name over the limit "
+					 "of %" PRIu32 " bytes",
+					 NAME_MAX_BYTES);
+	text[len] = '\0';
+	text[strcspn(text, "\n")] = '\0';
+	return 0;
+}
+
+int cmd_crash_read_state(struct cmd *cmd, struct platter_error *err)
+{
+	const char *file = cmd->args[1] + 1;
+	FILE *f;
+	int rc;
+
+	if (*cmd->args[1] != '@')
+		return 0;
+	f = fopen(file, "re");
+	if (!f)
+		return platter_error_errno(err, -errno, "%s", file);
+	rc = read_name(f, &cmd->read_arg, err);
+	fclose(f);
+	cmd->args[1] = rc ? cmd->args[1] : cmd->read_arg;
+	return platter_error_prefix(err, rc, "%s", file);
+}
+
 /* ---- the recovery, again ---- */
 
 static int compare(const char *then, const struct platter_crash_recovery *now,

@@ -99,12 +99,13 @@ static int run(struct cmd *cmd, void *options_, struct platter_error *err)
 	struct export_options *o = options_;
 	struct platter_crash *crash cmd_auto_crash = NULL;
 	struct cmd_crash_named named cmd_auto_crash_named = { .state = NULL };
-	const struct cmd_points points = { .to = cmd->args[1] };
-	int rc = 0;
+	struct cmd_points points = { .to = NULL };
+	int rc = cmd_crash_read_state(cmd, err);
 
+	points.to = cmd->args[1];
 	o->job.target = cmd->args[2];
 	o->job.target_options = (const char *const *)o->create.list;
-	if (!o->force && !access(o->job.target, F_OK))
+	if (!rc && !o->force && !access(o->job.target, F_OK))
 		rc = platter_error_set(err, -EEXIST, "%s: it exists; --force "
 				       "replaces it", o->job.target);
 	if (!rc)

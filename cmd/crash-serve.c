@@ -167,7 +167,6 @@ static int run(struct cmd *cmd, void *options_, struct platter_error *err)
 	struct serving s = {
 		.cmd = cmd,
 		.o = o,
-		.state_name = cmd->nr_args > 2 ? cmd->args[1] : NULL,
 	};
 	const struct cmd_server server = {
 		.path = cmd->args[cmd->nr_args - 1],
@@ -177,6 +176,13 @@ static int run(struct cmd *cmd, void *options_, struct platter_error *err)
 		.arg = &s,
 	};
 
+	if (cmd->nr_args > 2) {
+		int rc = cmd_crash_read_state(cmd, err);
+
+		if (rc)
+			return rc;
+		s.state_name = cmd->args[1];
+	}
 	if (o->read_only && !s.state_name)
 		return platter_error_set(err, -EINVAL, "-r is for one STATE; "
 					 "the files of a folder are private");

@@ -320,14 +320,17 @@ static int run(struct cmd *cmd, void *options, struct platter_error *err)
 	struct show_options *o = options;
 	struct platter_crash *crash cmd_auto_crash = NULL;
 	struct cmd_crash_named named cmd_auto_crash_named = { .state = NULL };
-	const struct cmd_points points = { .to = cmd->args[1] };
+	struct cmd_points points = { .to = NULL };
 	struct platter_printer *out;
 	int rc;
 
 	/* Nothing is read of the disk, so what it began as is all the same. */
 	o->progress.quiet = true;
-	rc = cmd_crash_open(cmd, &o->log, cmd->args[0], &o->progress,
-			    o->output.kind, &crash, err);
+	rc = cmd_crash_read_state(cmd, err);
+	points.to = cmd->args[1];
+	if (!rc)
+		rc = cmd_crash_open(cmd, &o->log, cmd->args[0], &o->progress,
+				    o->output.kind, &crash, err);
 	if (!rc)
 		rc = cmd_crash_named_open(cmd, &o->again, crash, cmd->args[1],
 					  &named, err);

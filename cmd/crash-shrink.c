@@ -68,6 +68,9 @@ static error_t check(const struct argp_state *state,
 	if (cmd->nr_args != o->checkers.nr_words + 2)
 		return cmd_usage(state, "LOG and STATE, and no more, are to "
 				 "stand in front of --");
+	/* What a file has is seen to when it is read. */
+	if (*cmd->args[1] == '@')
+		return 0;
 	nested = strchr(cmd->args[1], '@');
 	if (nested && !o->checkers.recover)
 		return cmd_usage(state, "%s is of a recovery: it needs "
@@ -400,8 +403,10 @@ static int run(struct cmd *cmd, void *options_, struct platter_error *err)
 	struct cmd_crash_lab lab;
 	int rc;
 
-	rc = cmd_crash_open(cmd, &o->log, cmd->args[0], &o->progress,
-			    o->output.kind, &crash, err);
+	rc = cmd_crash_read_state(cmd, err);
+	if (!rc)
+		rc = cmd_crash_open(cmd, &o->log, cmd->args[0], &o->progress,
+				    o->output.kind, &crash, err);
 	if (!rc && !o->checkers.recover)
 		rc = platter_crash_state_parse(&state, crash, cmd->args[1],
 					       err);

@@ -161,6 +161,13 @@ struct cmd_crash_again {
 extern const struct argp cmd_crash_again_argp;
 #define CMD_CHILD_CRASH_AGAIN { .argp = &cmd_crash_again_argp }
 
+/*
+ * If name number 1, the state, is @FILE, it becomes what that file has: names
+ * may be longer than the kernel lets an argument be.
+ */
+int cmd_crash_read_state(struct cmd *cmd, struct platter_error *err)
+	PLATTER_MUST_CHECK;
+
 /* A state, and the log it is of when that is a recovery's. */
 struct cmd_crash_named {
 	struct platter_crash_state *state;

@@ -178,6 +178,8 @@ static int parse_and_run(struct cmd *cmd, const struct cmd_verb *verb,
 	}
 	free(options);
 	free(cmd->args);
+	free(cmd->read_arg);
+	cmd->read_arg = NULL;
 	return code;
 }
 

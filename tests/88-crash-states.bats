@@ -313,3 +313,19 @@ hash_of()
 		driver=writelog,log=run.log,state=2-0,flush-cover=strict
 	assert_success
 }
+
+# --- names that no argument can hold ------------------------------------------
+
+@test "@FILE in place of a state is the name in that file" {
+	log_of 0:1:0:A 1:1:0:B 2:1:0:C
+	echo 3-1 >name
+	platter crash export run.log 3-1 a.raw
+	platter crash export run.log @name b.raw
+	cmp a.raw b.raw
+	run platter crash show run.log @name
+	assert_line 'state: 3-1'
+	fails 2 'nowhere: No such file' platter crash show run.log @nowhere
+	: >name
+	fails 2 'state : the end where a point should be' \
+		platter crash show run.log @name
+}

@@ -282,3 +282,17 @@ begin()
 	assert_equal "$(jq -r 'select(.type == "end") | .done' run.jsonl)" \
 		"$(results run.jsonl | wc -l)"
 }
+
+@test "a state whose name no variable holds is checked, read back and made" {
+	seq 0 89999 | sed 's/.*/write & 1/' |
+		mklog huge.log --sector-size 64
+	run --separate-stderr "$PLATTER" crash explore huge.log --from end \
+		--to end --strategy random=1 --jsonl run.jsonl -- \
+		sh -c '[ -z "${PLATTER_STATE+x}" ] && cp "$1" checked.raw' sh {}
+	assert_success
+	jq -r 'select(.type == "state").state' run.jsonl >name
+	assert [ "$(wc -c <name)" -gt 131072 ]
+	"$PLATTER" crash merge run.jsonl >/dev/null
+	"$PLATTER" crash export huge.log @name made.raw
+	cmp checked.raw made.raw
+}

@@ -16,6 +16,8 @@
 #define PATH_PLACE	"{}"
 #define URI_PLACE	"{nbd}"
 #define VARIABLES	6
+/* The kernel's MAX_ARG_STRLEN where pages have 4 KiB, with the NUL. */
+#define VARIABLE_MAX	(128u << 10)
 
 struct command {
 	struct platter_crash_checker base;
@@ -102,9 +104,11 @@ static char *variable(const char *name, const char *value,
 static char **make_environment(const struct platter_crash_task *task,
 			       struct platter_error *err)
 {
+	const bool fits = strlen(task->name) + sizeof("PLATTER_STATE=") <=
+			  VARIABLE_MAX;
 	char entry[24];
 	const char *const set[VARIABLES][2] = {
-		{ "PLATTER_STATE", task->name },
+		{ "PLATTER_STATE", fits ? task->name : NULL },
 		{ "PLATTER_ENTRY", entry },
 		{ "PLATTER_MARK", task->mark_text },
 		{ "PLATTER_MARKS", task->marks_file },
