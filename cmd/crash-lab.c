@@ -259,7 +259,7 @@ static int make_dir(struct cmd_crash_lab *lab, struct platter_error *err)
 					       &lab->guard_pid, err);
 }
 
-static int make_harnesses(const struct cmd_crash_checkers *o, bool watch_reads,
+static int make_harnesses(const struct cmd_crash_checkers *o,
 			  struct cmd_crash_lab *lab, struct platter_error *err)
 {
 	struct platter_crash_harness_options opts = {
@@ -271,7 +271,6 @@ static int make_harnesses(const struct cmd_crash_checkers *o, bool watch_reads,
 		.confirm = o->confirm,
 		.memory = o->memory,
 		.dir = lab->dir,
-		.watch_reads = watch_reads,
 	};
 	int rc = platter_crash_harness_new(&lab->harness, &opts, err);
 
@@ -280,7 +279,6 @@ static int make_harnesses(const struct cmd_crash_checkers *o, bool watch_reads,
 	opts.checkers = &lab->recover_checker;
 	opts.nr_checkers = 1;
 	opts.confirm = 0;
-	opts.watch_reads = false;
 	return platter_crash_harness_new(&lab->recover_harness, &opts, err);
 }
 
@@ -304,7 +302,7 @@ int cmd_crash_lab_open(struct cmd *cmd, const struct cmd_crash_checkers *o,
 	if (!rc)
 		rc = make_presenter(cmd, o, crash, watch_reads, lab, err);
 	if (!rc)
-		rc = make_harnesses(o, watch_reads, lab, err);
+		rc = make_harnesses(o, lab, err);
 	if (rc)
 		cmd_crash_lab_close(lab);
 	return rc;

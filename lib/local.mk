@@ -122,7 +122,9 @@ plattersysinclude_HEADERS = \
 	%D%/crash/crash.h \
 	%D%/crash/ddmin.c \
 	%D%/crash/ddmin.h \
+	%D%/crash/explore-known.c \
 	%D%/crash/explore-reads.c \
+	%D%/crash/explore-ring.c \
 	%D%/crash/explore-task.c \
 	%D%/crash/explore.c \
 	%D%/crash/explore.h \
@@ -164,6 +166,7 @@ plattersysinclude_HEADERS = \
 	%D%/crash/shrink-try.c \
 	%D%/crash/shrink.c \
 	%D%/crash/shrink.h \
+	%D%/crash/state-diff.c \
 	%D%/crash/state.c \
 	%D%/crash/store.c \
 	%D%/crash/store.h \

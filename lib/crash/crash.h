@@ -4,7 +4,8 @@
  *
  *	open.c		the log's entries, and when each is durable
  *	name.c		the names of states, both ways
- *	state.c		states: their items, their parts, what differs
+ *	state.c		states: their items, their parts
+ *	state-diff.c	where states may differ
  *	image.c		a state as a node
  *	scratch.c	what is written on top of a node, kept in memory: in
  *			leaves (leaf.c) of pages (store.c)
@@ -179,6 +180,10 @@ int plt_crash_ranges_append(struct plt_crash_ranges *r,
 			    struct platter_error *err) PLATTER_MUST_CHECK;
 /* Into order, joined where they touch or overlap. */
 void plt_crash_ranges_sort(struct plt_crash_ranges *r);
+/* Leave of `r` what lies in `by`, too; both sorted. */
+int plt_crash_ranges_clip(struct plt_crash_ranges *r,
+			  const struct plt_crash_ranges *by,
+			  struct platter_error *err) PLATTER_MUST_CHECK;
 void plt_crash_ranges_free(struct plt_crash_ranges *r);
 
 /*
@@ -189,6 +194,21 @@ int plt_crash_state_diff(const struct platter_crash_state *a,
 			 const struct platter_crash_state *b, size_t most,
 			 struct plt_crash_ranges *out,
 			 struct platter_error *err) PLATTER_MUST_CHECK;
+
+/* Points [from, to); from == to: none. */
+struct plt_crash_span {
+	uint64_t from, to;
+	bool early;	/* its states may have writes from behind their points */
+};
+
+/*
+ * Where states at points of the span may differ, if durable discards left the
+ * same in them; sorted.
+ */
+int plt_crash_span_ranges(const struct platter_crash *crash,
+			  const struct plt_crash_span *span,
+			  struct plt_crash_ranges *out,
+			  struct platter_error *err) PLATTER_MUST_CHECK;
 
 /* ---- scratch.c: see platter_scratch_new() ---- */
 
@@ -214,13 +234,15 @@ int plt_scratch_reads(struct platter_image *scratch,
 /*
  * Classes of what was read: the walk keeps, for each, a hash of what its
  * current state holds there. `reads` is sorted. *id counts from 0; at most
- * PLT_CRASH_READ_SETS, the one used least is replaced.
+ * PLT_CRASH_READ_SETS, the one used least is replaced. drop_reads() forgets
+ * all of them.
  */
 #define PLT_CRASH_READ_SETS 64u
 int plt_crash_walk_add_reads(struct platter_crash_walk *walk,
 			     const struct plt_crash_ranges *reads,
 			     unsigned int *id, struct platter_error *err)
 	PLATTER_MUST_CHECK;
+void plt_crash_walk_drop_reads(struct platter_crash_walk *walk);
 /* Hash of the content the state found last has in read set `id`. */
 void plt_crash_walk_read_hash(const struct platter_crash_walk *walk,
 			      unsigned int id, uint8_t hash[16]);
@@ -232,7 +254,18 @@ int plt_crash_walk_read_hash_of(struct platter_crash_walk *walk,
 
 /* ---- harness ---- */
 
-/* What the last check in the slot read; the harness watches reads. */
+/*
+ * Of what the next checks in the slot read, note what lies where the states of
+ * the span may differ (plt_crash_span_ranges()): all else is the same for them,
+ * and stays in the kernel's cache. The states to come are of the span, with the
+ * same left by durable discards. An empty span: note nothing.
+ */
+int plt_crash_harness_watch(struct platter_crash_harness *harness,
+			    unsigned int slot,
+			    const struct platter_crash *crash,
+			    const struct plt_crash_span *span,
+			    struct platter_error *err) PLATTER_MUST_CHECK;
+/* What the last check in the slot read of it. */
 int plt_crash_harness_reads(struct platter_crash_harness *harness,
 			    unsigned int slot, struct plt_crash_ranges *reads,
 			    struct platter_error *err) PLATTER_MUST_CHECK;

@@ -113,20 +113,27 @@ static int second_crash(struct nesting *n, struct platter_error *err)
 	return rc;
 }
 
-/* Of an earlier run, one after the other until there are no more. */
-static int take_known(const struct platter_crash_explore_options *opts,
-		      struct plt_explore_task *t)
+/* Nothing but the state itself is watched. */
+static int check(const struct platter_crash_explore_options *opts,
+		 struct plt_explore_task *t, unsigned int slot)
 {
-	for (;;) {
-		struct platter_crash_record r;
+	const struct plt_crash_span none = { 0, 0, false };
+	struct platter_crash *crash = t->state->crash;
+	int rc;
 
-		if (opts->known(opts->arg, t->record.index,
-				(unsigned int)t->nr_nested + 1, &r) != 1)
-			return 0;
-		if (add_record(t, &r, &t->err))
-			return -ENOMEM;
-		t->nested_known = t->nr_nested;
-	}
+	rc = plt_crash_harness_watch(opts->harness, slot, crash, &t->span,
+				     &t->err);
+	if (!rc)
+		rc = platter_crash_harness_check(opts->harness, slot, t->state,
+						 NULL, &t->record.result,
+						 &t->err);
+	if (!rc)
+		rc = plt_crash_harness_reads(opts->harness, slot, &t->reads,
+					     &t->err);
+	if (!rc && opts->recover)
+		rc = plt_crash_harness_watch(opts->harness, slot, crash, &none,
+					     &t->err);
+	return rc;
 }
 
 void plt_explore_run(const struct platter_crash_explore_options *opts,
@@ -134,29 +141,31 @@ void plt_explore_run(const struct platter_crash_explore_options *opts,
 {
 	struct nesting n = { .opts = opts, .task = t, .slot = slot };
 
-	if (t->known) {
-		t->rc = opts->recover ? take_known(opts, t) : 0;
-		return;
-	}
-	t->rc = platter_crash_harness_check(opts->harness, slot, t->state, NULL,
-					    &t->record.result, &t->err);
-	if (!t->rc && opts->read_guided)
-		t->rc = plt_crash_harness_reads(opts->harness, slot, &t->reads,
-						&t->err);
+	t->rc = check(opts, t, slot);
 	/* What the checker will not look at, it will not look at recovered. */
 	if (!t->rc && opts->recover && !skips(&t->record.result))
 		t->rc = second_crash(&n, &t->err);
 }
 
-void plt_explore_task_clear(struct plt_explore_task *t)
+void plt_explore_task_undo(struct plt_explore_task *t)
 {
 	if (!t->known)
 		platter_crash_result_clear(&t->record.result);
+	t->record.result = (struct platter_crash_result){ .status = -1 };
 	for (size_t i = t->nested_known; i < t->nr_nested; i++) {
 		platter_crash_result_clear(&t->nested[i].result);
 		free((char *)(uintptr_t)t->nested[i].state);
 	}
 	free(t->nested);
+	t->nested = NULL;
+	t->nr_nested = t->nested_room = t->nested_known = 0;
+	t->reads.nr = 0;
+	t->rc = 0;
+}
+
+void plt_explore_task_clear(struct plt_explore_task *t)
+{
+	plt_explore_task_undo(t);
 	free(t->mark);
 	free(t->same_as);
 	plt_crash_ranges_free(&t->reads);

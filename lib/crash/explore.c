@@ -2,16 +2,12 @@
 /*
  * Exploring the crash states of a log.
  *
- * The calling thread walks and gives out results, a thread for each slot
- * checks. States go through a ring, and a result leaves it when those before
- * have: so the order is the walk's, and memory is bounded, whatever the
- * checkers' speed. Whatever decides about a later state (a limit, a failure, a
- * read set) is looked at when results leave, never when they come, and is the
- * same for any number of slots.
+ * The calling thread walks and gives out results, others check. The order is
+ * the walk's: whatever decides about a later state (a limit, a failure, a read
+ * set) is looked at when results leave the ring, never when they come, and is
+ * the same for any number of slots.
  */
-#include <signal.h>
 #include <string.h>
-#include <time.h>
 
 #include <platter/out.h>
 
@@ -22,10 +18,16 @@
 
 #define WINDOW		64u	/* states between walk and result, and */
 #define WINDOW_SLOT	4u	/* so many for each slot */
-#define BATCH		32u	/* states that learn nothing of each other */
-#define BATCH_FIRST	4u	/* the first is small, each next one twice */
+#define BATCH		32u	/* states pulled at once, with read sets: */
+#define BATCH_FIRST	2u	/* the first of a span, each next one twice */
 #define RECHECK		64u
-#define TICK_NS		100000000L
+#define ODDS		64u	/* tasks that odds are made of, more or less */
+#define TICK_NS		50000000L
+
+/* Of tasks that were to wait: had to be run after all, or not. */
+struct odds {
+	unsigned int run, not_run;
+};
 
 struct explore {
 	struct platter_crash *crash;
@@ -33,111 +35,18 @@ struct explore {
 	struct platter_crash_summary *sum;
 	struct platter_crash_walk *walk;
 	struct plt_explore_reads *reads;
-	uint64_t began;
+	struct plt_explore_ring *ring;
+	uint64_t window;	/* room in the ring */
+	uint64_t last_batch;	/* states in it */
+	struct plt_explore_task held;	/* pulled, and for the next batch */
 	uint64_t pulled;	/* states */
 	uint64_t failing;
 	uint64_t skipped;	/* by what they read */
 	unsigned int batch;
+	struct odds likely, waiting;
 	bool no_more;		/* nothing is pulled any more */
 	bool over;		/* nothing is given out any more */
-	/* The ring: given out up to `head`, taken to `next`, filled to `tail`. */
-	struct plt_explore_task *task;
-	uint64_t window, head, next, tail;
-	pthread_mutex_t mutex;
-	pthread_cond_t work, done;
-	bool quit;		/* no more are taken */
-	bool late;		/* ... for want of time */
 };
-
-struct worker {
-	struct explore *e;
-	unsigned int slot;
-	pthread_t thread;
-	bool started;
-};
-
-static struct plt_explore_task *at(struct explore *e, uint64_t i)
-{
-	return &e->task[i % e->window];
-}
-
-/* ---- a thread for each slot ---- */
-
-/* States wait in the ring, so it is here that it may be too late for one. */
-static bool is_late(const struct explore *e)
-{
-	return e->o->max_time_ns && plt_now_ns() - e->began >= e->o->max_time_ns;
-}
-
-static struct plt_explore_task *take(struct explore *e)
-{
-	PLT_LOCK_SCOPE(&e->mutex);
-	for (;;) {
-		while (!e->quit && e->next < e->tail) {
-			struct plt_explore_task *t = at(e, e->next);
-
-			if (t->phase == PLT_EXPLORE_READY && is_late(e)) {
-				e->late = e->quit = true;
-				pthread_cond_signal(&e->done);
-				return NULL;
-			}
-			e->next++;
-			if (t->phase != PLT_EXPLORE_READY)
-				continue;
-			t->phase = PLT_EXPLORE_TAKEN;
-			return t;
-		}
-		if (e->quit)
-			return NULL;
-		pthread_cond_wait(&e->work, &e->mutex);
-	}
-}
-
-static void *work(void *arg)
-{
-	struct worker *w = arg;
-	struct explore *e = w->e;
-	struct plt_explore_task *t;
-
-	while ((t = take(e))) {
-		plt_explore_run(e->o, t, w->slot);
-		pthread_mutex_lock(&e->mutex);
-		t->phase = PLT_EXPLORE_DONE;
-		if (t == at(e, e->head))
-			pthread_cond_signal(&e->done);
-		pthread_mutex_unlock(&e->mutex);
-	}
-	return NULL;
-}
-
-/* Signals are the calling thread's. */
-static int start_workers(struct worker *w, struct explore *e, unsigned int nr,
-			 struct platter_error *err)
-{
-	sigset_t all, old;
-	int rc = 0;
-
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	for (unsigned int i = 0; !rc && i < nr; i++) {
-		w[i] = (struct worker){ .e = e, .slot = i };
-		rc = -pthread_create(&w[i].thread, NULL, work, &w[i]);
-		w[i].started = !rc;
-	}
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	return rc ? plt_err_errno(err, rc, "threads for checkers") : 0;
-}
-
-static void end_workers(struct worker *w, struct explore *e, unsigned int nr)
-{
-	pthread_mutex_lock(&e->mutex);
-	e->quit = true;
-	pthread_cond_broadcast(&e->work);
-	pthread_mutex_unlock(&e->mutex);
-	for (unsigned int i = 0; i < nr; i++)
-		if (w[i].started)
-			pthread_join(w[i].thread, NULL);
-}
 
 /* ---- from the walk into the ring ---- */
 
@@ -178,44 +87,45 @@ static int fill(struct explore *e, struct plt_explore_task *t,
 	return fill_mark(e, t, err);
 }
 
-/* One in so many of those not run is run all the same. */
-static void decide_recheck(struct explore *e, struct plt_explore_task *t)
+/*
+ * It need not be run; one in so many is all the same. `own` (or NULL) is what
+ * it has said when it was.
+ */
+static enum plt_explore_phase skip(struct explore *e,
+				   struct plt_explore_task *t,
+				   const struct platter_crash_result *own)
 {
+	static const struct platter_crash_result none = { .status = -1 };
 	uint64_t every = e->o->recheck ? e->o->recheck : RECHECK;
 
-	t->phase = PLT_EXPLORE_DONE;
 	if (++e->skipped % every)
-		return;
-	t->phase = PLT_EXPLORE_READY;
+		return PLT_EXPLORE_DONE;
 	t->recheck = true;
 	t->expected = t->record.result.verdict;
 	t->record.same_as = NULL;
-	t->record.result = (struct platter_crash_result){ .status = -1 };
+	t->record.result = own ? *own : none;
+	return own ? PLT_EXPLORE_DONE : PLT_EXPLORE_READY;
 }
 
 /* Does it have to be run? */
 static int decide(struct explore *e, struct plt_explore_task *t,
 		  struct platter_error *err)
 {
-	struct platter_crash_record known;
-	int rc;
+	int rc = plt_explore_known(e->o, t, err);
 
-	if (e->o->known &&
-	    e->o->known(e->o->arg, t->record.index, 0, &known) == 1) {
-		t->record = known;
-		t->known = true;
-		/* With second crashes the thread has to look for theirs. */
-		t->phase = e->o->recover ? PLT_EXPLORE_READY :
-					   PLT_EXPLORE_DONE;
-		return 0;
-	}
+	if (rc)
+		return rc < 0 ? rc : 0;
 	if (!e->reads)
 		return 0;
+	t->span = *plt_explore_reads_span(e->reads, t->record.point);
 	rc = plt_explore_reads_find(e->reads, e->walk, t, err);
 	if (rc == 1)
-		decide_recheck(e, t);
+		t->phase = skip(e, t, NULL);
 	else if (rc == 2)
 		t->phase = PLT_EXPLORE_WAITING;
+	else
+		t->phase = PLT_EXPLORE_LIKELY;
+	t->likely = t->phase == PLT_EXPLORE_LIKELY;
 	return rc < 0 ? rc : 0;
 }
 
@@ -225,10 +135,10 @@ static void no_more(struct explore *e, enum platter_crash_end end)
 	e->sum->end = end;
 }
 
-/* The next state of the walk, unless a limit is reached. */
-static int pull(struct explore *e, struct platter_error *err)
+/* The next state of the walk, unless a limit is reached; 1 = it is. */
+static int pull_new(struct explore *e, struct plt_explore_task *t,
+		    struct platter_error *err)
 {
-	struct plt_explore_task *t = at(e, e->tail);
 	struct platter_crash_found found;
 	int rc;
 
@@ -238,38 +148,66 @@ static int pull(struct explore *e, struct platter_error *err)
 	else if (!rc && e->o->max_states && e->pulled == e->o->max_states)
 		no_more(e, PLATTER_CRASH_END_STATES);
 	if (rc || e->no_more)
-		return rc < 0 ? rc : 0;
+		return rc < 0 ? rc : 1;
 	e->pulled++;
-	rc = fill(e, t, &found, err);
-	if (!rc)
-		rc = decide(e, t, err);
-	if (rc) {
-		plt_explore_task_clear(t);
-		return rc;
-	}
-	PLT_LOCK_SCOPE(&e->mutex);
-	e->tail++;
-	if (t->phase == PLT_EXPLORE_READY)
-		pthread_cond_signal(&e->work);
-	return 0;
+	return fill(e, t, &found, err);
 }
 
-/* Read sets are learned between batches, so those are pulled as a whole. */
-static int pull_some(struct explore *e, struct platter_error *err)
+static int pull(struct explore *e, struct platter_error *err)
 {
-	uint64_t most = e->window;
+	struct plt_explore_task *t = plt_explore_ring_free_place(e->ring);
 	int rc = 0;
 
-	if (e->reads && e->head != e->tail)
-		return 0;
-	if (e->reads) {
-		plt_explore_reads_begin(e->reads);
-		most = e->batch;
-		e->batch = PLT_MIN(e->batch * 2, BATCH);
+	*t = e->held;
+	e->held = (struct plt_explore_task){ .state = NULL };
+	if (!t->state)
+		rc = pull_new(e, t, err);
+	/* A span begins when all of the last one is learned. */
+	if (!rc && e->reads &&
+	    !plt_explore_reads_span(e->reads, t->record.point)) {
+		if (plt_explore_ring_count(e->ring)) {
+			e->held = *t;
+			*t = (struct plt_explore_task){ .state = NULL };
+			return 1;
+		}
+		e->batch = BATCH_FIRST;
+		rc = plt_explore_reads_enter(e->reads, e->walk, t->state, err);
 	}
-	while (!rc && !e->no_more && e->tail - e->head < most)
-		rc = pull(e, err);
+	if (!rc)
+		rc = decide(e, t, err);
+	if (rc)
+		plt_explore_task_clear(t);
+	else
+		plt_explore_ring_put(e->ring);
 	return rc;
+}
+
+/* `before` tasks were in the ring; a span may have begun with a small batch. */
+static bool is_full(const struct explore *e, uint64_t before)
+{
+	const uint64_t count = plt_explore_ring_count(e->ring);
+
+	return count == e->window || (e->reads && count == before + e->batch);
+}
+
+/*
+ * What is known of read sets when a state is pulled must be the same in each
+ * run: a batch is pulled as a whole, when all before the last one are out.
+ */
+static int pull_some(struct explore *e, struct platter_error *err)
+{
+	const uint64_t before = plt_explore_ring_count(e->ring);
+	int rc = 0;
+
+	if (e->reads && before > e->last_batch)
+		return 0;
+	if (e->reads)
+		plt_explore_reads_begin(e->reads);
+	while (!rc && !e->no_more && !is_full(e, before))
+		rc = pull(e, err);
+	e->last_batch = plt_explore_ring_count(e->ring) - before;
+	e->batch = PLT_MIN(e->batch * 2, BATCH);
+	return rc < 0 ? rc : 0;
 }
 
 /* ---- from the ring to the caller ---- */
@@ -319,81 +257,60 @@ static int give_task(struct explore *e, struct plt_explore_task *t,
 	return rc;
 }
 
-/* The first one, if it waits: all that were before it are learned. */
-static int end_wait(struct explore *e, struct platter_error *err)
+/* What is tried in vain takes time from what is not. */
+static bool is_worth(const struct odds *odds)
 {
-	struct plt_explore_task *t = at(e, e->head);
-	bool waits;
+	return odds->run * 2 >= odds->not_run;
+}
+
+static void learn_odds(struct explore *e, const struct plt_explore_task *t,
+		       bool run)
+{
+	struct odds *odds = t->likely ? &e->likely : &e->waiting;
+
+	odds->run += run;
+	odds->not_run += !run;
+	if (odds->run + odds->not_run >= ODDS) {
+		odds->run /= 2;
+		odds->not_run /= 2;
+	}
+	plt_explore_ring_set_worth(e->ring, is_worth(&e->likely),
+				   is_worth(&e->waiting));
+}
+
+/* The first has waited: all that were before it are learned. */
+static int end_wait(struct explore *e, enum plt_explore_phase phase,
+		    struct platter_error *err)
+{
+	struct plt_explore_task *t = plt_explore_ring_head(e->ring);
+	const bool tried = phase == PLT_EXPLORE_TRIED;
+	struct platter_crash_result own = t->record.result;
 	int rc;
 
-	pthread_mutex_lock(&e->mutex);
-	waits = t->phase == PLT_EXPLORE_WAITING;
-	pthread_mutex_unlock(&e->mutex);
-	if (!waits)
-		return 0;
 	rc = plt_explore_reads_find_again(e->reads, e->walk, t, err);
 	if (rc < 0)
 		return rc;
-	PLT_LOCK_SCOPE(&e->mutex);
-	t->phase = PLT_EXPLORE_READY;
+	learn_odds(e, t, !rc);
+	phase = tried ? PLT_EXPLORE_DONE : PLT_EXPLORE_READY;
 	if (rc == 1)
-		decide_recheck(e, t);
-	if (t->phase == PLT_EXPLORE_READY) {
-		/* The threads have passed it. */
-		e->next = e->head;
-		pthread_cond_signal(&e->work);
+		phase = skip(e, t, tried ? &own : NULL);
+	if (tried && t->record.same_as) {
+		struct platter_crash_result taken = t->record.result;
+
+		t->record.result = own;
+		plt_explore_task_undo(t);
+		t->record.result = taken;
 	}
+	plt_explore_ring_set_phase(e->ring, phase);
 	return 0;
-}
-
-/* Nobody will take the next one any more. */
-static bool is_end(struct explore *e)
-{
-	return e->late && at(e, e->head)->phase == PLT_EXPLORE_READY;
-}
-
-/* False when it is time for a tick. */
-static bool wait_head(struct explore *e)
-{
-	struct timespec until;
-	bool ready;
-
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_nsec += TICK_NS;
-	if (until.tv_nsec >= 1000000000L) {
-		until.tv_nsec -= 1000000000L;
-		until.tv_sec++;
-	}
-	PLT_LOCK_SCOPE(&e->mutex);
-	while (at(e, e->head)->phase != PLT_EXPLORE_DONE && !is_end(e))
-		if (pthread_cond_timedwait(&e->done, &e->mutex, &until))
-			break;
-	if (is_end(e)) {
-		no_more(e, PLATTER_CRASH_END_TIME);
-		e->over = true;
-	}
-	ready = at(e, e->head)->phase == PLT_EXPLORE_DONE;
-	return ready;
 }
 
 static int give_head(struct explore *e, struct platter_error *err)
 {
-	struct plt_explore_task *t = at(e, e->head);
-	int rc = give_task(e, t, err);
+	int rc = give_task(e, plt_explore_ring_head(e->ring), err);
 
-	pthread_mutex_lock(&e->mutex);
-	e->head++;
-	/* What was not to be run no thread has passed; cleared, it is ready. */
-	e->next = PLT_MAX(e->next, e->head);
-	pthread_mutex_unlock(&e->mutex);
-	plt_explore_task_clear(t);
+	plt_explore_ring_next(e->ring);
 	return rc;
-}
-
-static bool is_ready(struct explore *e)
-{
-	PLT_LOCK_SCOPE(&e->mutex);
-	return e->head < e->tail && at(e, e->head)->phase == PLT_EXPLORE_DONE;
 }
 
 /*
@@ -410,7 +327,8 @@ static int tick(struct explore *e, struct platter_error *err)
 	platter_crash_walk_census(e->walk, &census);
 	if (!e->o->tick(e->o->arg, &census, e->sum->done, e->failing))
 		return 0;
-	while (!rc && !e->over && is_ready(e))
+	while (!rc && !e->over && plt_explore_ring_count(e->ring) &&
+	       plt_explore_ring_phase(e->ring) == PLT_EXPLORE_DONE)
 		rc = give_head(e, err);
 	if (!e->over)
 		no_more(e, PLATTER_CRASH_END_STOPPED);
@@ -421,6 +339,27 @@ static int tick(struct explore *e, struct platter_error *err)
 	return rc;
 }
 
+/* One result, or a short wait for it. */
+static int step(struct explore *e, struct platter_error *err)
+{
+	enum plt_explore_phase phase;
+	bool late;
+
+	plt_explore_ring_wait(e->ring, &late);
+	if (late) {
+		no_more(e, PLATTER_CRASH_END_TIME);
+		e->over = true;
+		return 0;
+	}
+	phase = plt_explore_ring_phase(e->ring);
+	if (phase == PLT_EXPLORE_DONE)
+		return give_head(e, err);
+	if (phase == PLT_EXPLORE_LIKELY || phase == PLT_EXPLORE_WAITING ||
+	    phase == PLT_EXPLORE_TRIED)
+		return end_wait(e, phase, err);
+	return 0;
+}
+
 static int loop(struct explore *e, struct platter_error *err)
 {
 	uint64_t ticked = 0;
@@ -428,14 +367,10 @@ static int loop(struct explore *e, struct platter_error *err)
 
 	while (!rc && !e->over) {
 		rc = pull_some(e, err);
-		if (rc || e->head == e->tail)
+		if (rc || !plt_explore_ring_count(e->ring))
 			break;
-		rc = end_wait(e, err);
-		if (rc)
-			break;
-		if (wait_head(e))
-			rc = give_head(e, err);
-		if (plt_now_ns() - ticked >= TICK_NS / 2) {
+		rc = step(e, err);
+		if (plt_now_ns() - ticked >= TICK_NS) {
 			ticked = plt_now_ns();
 			rc = rc ? rc : tick(e, err);
 		}
@@ -455,51 +390,34 @@ static int check_options(const struct platter_crash_explore_options *o,
 		return plt_err_set(err, -ENOTSUP, "what checkers read cannot "
 				   "be seen with %s; it takes FUSE",
 				   h->presenter->how);
-	if (o->read_guided && !h->watch_reads)
-		return plt_err_set(err, -EINVAL, "a harness that does not "
-				   "watch what is read");
 	if (o->recover && !o->recover_harness)
 		return plt_err_set(err, -EINVAL, "a recovery without a "
 				   "harness");
 	return 0;
 }
 
-static void prepare_locks(struct explore *e)
+static int prepare(struct explore *e, unsigned int slots, uint64_t began,
+		   struct platter_error *err)
 {
-	pthread_condattr_t attr;
-
-	pthread_mutex_init(&e->mutex, NULL);
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&e->work, NULL);
-	pthread_cond_init(&e->done, &attr);
-	pthread_condattr_destroy(&attr);
-}
-
-static int prepare(struct explore *e, struct platter_error *err)
-{
+	const uint64_t time = e->o->max_time_ns;
 	int rc;
 
-	e->task = plt_calloc(e->window, sizeof(*e->task), err);
-	if (!e->task)
-		return -ENOMEM;
+	e->window = WINDOW + slots * WINDOW_SLOT;
 	rc = platter_crash_walk_new(&e->walk, e->crash, &e->o->plan, err);
 	if (!rc && e->o->read_guided)
-		rc = plt_explore_reads_new(&e->reads, err);
-	return rc;
+		rc = plt_explore_reads_new(&e->reads, e->o->plan.early_writes,
+					   err);
+	return rc ? rc : plt_explore_ring_new(&e->ring, e->o, slots, e->window,
+					      time ? began + time : 0, err);
 }
 
 static void cleanup(struct explore *e)
 {
-	for (uint64_t i = e->head; e->task && i < e->tail; i++)
-		plt_explore_task_clear(at(e, i));
-	free(e->task);
+	plt_explore_ring_free(e->ring);
+	plt_explore_task_clear(&e->held);
 	plt_explore_reads_free(e->reads);
 	if (e->walk)
 		platter_crash_walk_free(e->walk);
-	pthread_cond_destroy(&e->work);
-	pthread_cond_destroy(&e->done);
-	pthread_mutex_destroy(&e->mutex);
 }
 
 int platter_crash_explore(struct platter_crash *crash,
@@ -508,32 +426,23 @@ int platter_crash_explore(struct platter_crash *crash,
 			  struct platter_error *err)
 {
 	unsigned int most = plt_crash_harness_slots(opts->harness);
-	unsigned int slots = opts->slots ? PLT_MIN(opts->slots, most) : most;
+	const uint64_t began = plt_now_ns();
 	struct explore e = {
 		.crash = crash, .o = opts, .sum = summary,
-		.window = WINDOW + slots * WINDOW_SLOT,
 		.batch = BATCH_FIRST,
-		.began = plt_now_ns(),
 	};
-	plt_auto_free struct worker *workers = NULL;
 	int rc;
 
 	*summary = (struct platter_crash_summary){ .done = 0 };
 	rc = check_options(opts, err);
-	if (rc)
-		return rc;
-	prepare_locks(&e);
-	workers = plt_calloc(slots, sizeof(*workers), err);
-	rc = workers ? prepare(&e, err) : -ENOMEM;
 	if (!rc)
-		rc = start_workers(workers, &e, slots, err);
+		rc = prepare(&e, opts->slots ? PLT_MIN(opts->slots, most) :
+					       most, began, err);
 	if (!rc)
 		rc = loop(&e, err);
-	if (workers)
-		end_workers(workers, &e, slots);
 	if (e.walk)
 		platter_crash_walk_census(e.walk, &summary->census);
-	summary->time_ns = plt_now_ns() - e.began;
 	cleanup(&e);
+	summary->time_ns = plt_now_ns() - began;
 	return rc;
 }

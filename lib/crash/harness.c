@@ -31,7 +31,8 @@ struct slot {
 	struct platter_image *lower;	/* the state; below `scratch` */
 	struct platter_crash_state *last;	/* NULL: nothing is known */
 	struct plt_crash_ranges changed;
-	struct plt_crash_ranges logged;	/* all that `last`'s log writes */
+	struct plt_crash_span span;	/* whose states are watched, */
+	struct plt_crash_ranges watched;	/* and what of them; or none */
 	struct plt_crash_marks marks;
 };
 
@@ -83,7 +84,7 @@ void platter_crash_harness_free(struct platter_crash_harness *h)
 	for (unsigned int i = 0; i < h->o.slots; i++) {
 		release(&h->slot[i]);
 		plt_crash_ranges_free(&h->slot[i].changed);
-		plt_crash_ranges_free(&h->slot[i].logged);
+		plt_crash_ranges_free(&h->slot[i].watched);
 		plt_crash_marks_free(&h->slot[i].marks);
 	}
 	free(h);
@@ -121,11 +122,32 @@ void plt_crash_harness_forget(struct platter_crash_harness *h,
 	release(&h->slot[slot]);
 }
 
+int plt_crash_harness_watch(struct platter_crash_harness *h, unsigned int slot,
+			    const struct platter_crash *crash,
+			    const struct plt_crash_span *span,
+			    struct platter_error *err)
+{
+	struct slot *s = &h->slot[slot];
+
+	if (s->span.from == span->from && s->span.to == span->to &&
+	    s->span.early == span->early)
+		return 0;
+	s->span = *span;
+	return plt_crash_span_ranges(crash, span, &s->watched, err);
+}
+
 int plt_crash_harness_reads(struct platter_crash_harness *h, unsigned int slot,
 			    struct plt_crash_ranges *reads,
 			    struct platter_error *err)
 {
-	return plt_scratch_reads(h->slot[slot].scratch, reads, err);
+	const struct slot *s = &h->slot[slot];
+	int rc;
+
+	reads->nr = 0;
+	if (!s->watched.nr)
+		return 0;
+	rc = plt_scratch_reads(s->scratch, reads, err);
+	return rc ? rc : plt_crash_ranges_clip(reads, &s->watched, err);
 }
 
 /* ---- the state, below the slot's scratch ---- */
@@ -152,35 +174,6 @@ static int changes(struct slot *s, const struct platter_crash_state *state,
 	return rc < 0 ? rc : 0;
 }
 
-static int copy_logged(struct slot *s, const struct platter_crash *crash,
-		       struct platter_error *err)
-{
-	s->logged.nr = 0;
-	for (uint64_t i = 0; i < crash->nr; i++)
-		if (plt_crash_writes(&crash->entry[i]) &&
-		    plt_crash_ranges_add(&s->logged, crash->entry[i].start,
-					 crash->entry[i].length))
-			return plt_err_nomem(err, crash->nr);
-	plt_crash_ranges_sort(&s->logged);
-	return 0;
-}
-
-/*
- * What is watched must not be answered from what was read before, unless it is
- * the same in all states of the log: what no entry writes.
- */
-static int forget_logged(struct slot *s, const struct platter_crash *crash,
-			 bool first, struct platter_error *err)
-{
-	int rc;
-
-	if (first)
-		return copy_logged(s, crash, err);
-	rc = plt_crash_ranges_append(&s->changed, &s->logged, err);
-	plt_crash_ranges_sort(&s->changed);
-	return rc;
-}
-
 /* What checkers wrote before is gone. */
 static int put_state(struct platter_crash_harness *h, struct slot *s,
 		     const struct platter_crash_state *state, bool *anything,
@@ -203,9 +196,11 @@ static int put_state(struct platter_crash_harness *h, struct slot *s,
 	platter_image_close(s->lower, NULL);
 	s->lower = lower;
 	rc = changes(s, state, anything, err);
-	if (!rc && h->o.watch_reads)
-		rc = forget_logged(s, state->crash, !s->last ||
-				   s->last->crash != state->crash, err);
+	/* What is watched must not be answered from what was read before. */
+	if (!rc && s->watched.nr)
+		rc = plt_crash_ranges_append(&s->changed, &s->watched, err);
+	if (!rc && s->watched.nr)
+		plt_crash_ranges_sort(&s->changed);
 	forget(s);
 	if (!rc)
 		s->last = platter_crash_state_ref(state);
@@ -289,7 +284,7 @@ static int run_once(struct platter_crash_harness *h, unsigned int slot,
 	if (rc)
 		return rc;
 	task.img = s->scratch;
-	plt_scratch_watch(s->scratch, h->o.watch_reads);
+	plt_scratch_watch(s->scratch, s->watched.nr != 0);
 	rc = plt_crash_harness_present(h, &task, anything ? NULL : &s->changed,
 				       false, result, err);
 	if (rc)

@@ -64,6 +64,38 @@ void plt_crash_ranges_sort(struct plt_crash_ranges *r)
 	r->nr = n + 1;
 }
 
+int plt_crash_ranges_clip(struct plt_crash_ranges *r,
+			  const struct plt_crash_ranges *by,
+			  struct platter_error *err)
+{
+	struct plt_crash_ranges both = { .range = NULL };
+	size_t i = 0, j = 0;
+	int rc = 0;
+
+	while (!rc && i < r->nr && j < by->nr) {
+		const struct platter_crash_range *a = &r->range[i];
+		const struct platter_crash_range *b = &by->range[j];
+		const uint64_t a_end = a->offset + a->length;
+		const uint64_t b_end = b->offset + b->length;
+		const uint64_t from = PLT_MAX(a->offset, b->offset);
+		const uint64_t to = PLT_MIN(a_end, b_end);
+
+		if (from < to)
+			rc = plt_crash_ranges_add(&both, from, to - from);
+		if (a_end < b_end)
+			i++;
+		else
+			j++;
+	}
+	if (rc) {
+		plt_crash_ranges_free(&both);
+		return plt_err_nomem(err, r->nr * sizeof(*r->range));
+	}
+	plt_crash_ranges_free(r);
+	*r = both;
+	return 0;
+}
+
 void plt_crash_ranges_free(struct plt_crash_ranges *r)
 {
 	free(r->range);

@@ -81,6 +81,56 @@ int plt_crash_leaf_watch(struct plt_crash_units *u, struct plt_crash_leaf *leaf,
 	return rc;
 }
 
+/*
+ * The leaves that some ranges touch: looked up one by one, or all leaves, if
+ * that is less to do.
+ */
+struct leaves {
+	struct plt_crash_units *u;
+	const struct plt_crash_ranges *reads;
+	bool all;
+	uint64_t next;		/* number of a leaf, or its place on the disk */
+	size_t range;		/* of reads */
+};
+
+static struct leaves leaves_of(struct plt_crash_units *u,
+			       const struct plt_crash_ranges *reads)
+{
+	const uint64_t bytes = (uint64_t)PLT_CRASH_LEAF * u->crash->sector;
+	struct leaves it = { .u = u, .reads = reads };
+	uint64_t nr = 0;
+
+	for (size_t i = 0; i < reads->nr && nr < u->nr_leaves; i++)
+		nr += reads->range[i].length / bytes + 2;
+	it.all = nr >= u->nr_leaves;
+	return it;
+}
+
+/* NULL behind the last. */
+static struct plt_crash_leaf *leaves_next(struct leaves *it)
+{
+	const uint64_t bytes = (uint64_t)PLT_CRASH_LEAF * it->u->crash->sector;
+
+	if (it->all)
+		return it->next < it->u->nr_leaves ?
+		       plt_crash_leaf_at(it->u, it->next++) : NULL;
+	while (it->range < it->reads->nr) {
+		const struct platter_crash_range *r =
+			&it->reads->range[it->range];
+		struct plt_crash_leaf *leaf;
+
+		it->next = PLT_MAX(it->next, r->offset / bytes);
+		if (it->next * bytes >= r->offset + r->length) {
+			it->range++;
+			continue;
+		}
+		leaf = plt_crash_leaf_find(it->u, it->next++ * PLT_CRASH_LEAF);
+		if (leaf)
+			return leaf;
+	}
+	return NULL;
+}
+
 /* ---- the hash of a set, from the beginning ---- */
 
 static void add(struct plt_hash128 *sum, struct plt_hash128 now,
@@ -112,19 +162,36 @@ static int sum_leaf(struct plt_crash_units *u,
 	return rc;
 }
 
+/* The set that had the number before may have been dropped long ago. */
+static int unmark(struct plt_crash_units *u, unsigned int id,
+		  struct platter_error *err)
+{
+	struct leaves it = leaves_of(u, &u->reads[id]);
+	struct plt_crash_leaf *leaf;
+	int rc = 0;
+
+	while (!rc && (leaf = leaves_next(&it)))
+		rc = mark_leaf(leaf, id, 0, err);
+	u->reads[id].nr = 0;
+	return rc;
+}
+
 int plt_crash_units_watch(struct plt_crash_units *u, unsigned int id,
 			  const struct plt_crash_ranges *reads,
 			  struct platter_error *err)
 {
+	struct plt_crash_leaf *leaf;
+	struct leaves it;
 	int rc;
 
-	u->reads[id].nr = 0;
-	rc = plt_crash_ranges_append(&u->reads[id], reads, err);
+	rc = unmark(u, id, err);
+	if (!rc)
+		rc = plt_crash_ranges_append(&u->reads[id], reads, err);
 	u->sets |= UINT64_C(1) << id;
 	memset(&u->all.set[id], 0, sizeof(u->all.set[id]));
 	memset(&u->none.set[id], 0, sizeof(u->none.set[id]));
-	for (uint32_t i = 0; i < u->nr_leaves && !rc; i++) {
-		struct plt_crash_leaf *leaf = plt_crash_leaf_at(u, i);
+	it = leaves_of(u, reads);
+	while (!rc && (leaf = leaves_next(&it))) {
 		const unsigned int sectors = sectors_in(u, leaf, reads);
 
 		rc = mark_leaf(leaf, id, sectors, err);
@@ -172,17 +239,16 @@ int plt_crash_units_read_hash(struct plt_crash_units *u, unsigned int id,
 {
 	uint8_t *buf plt_auto_free =
 		plt_calloc(PLT_CRASH_LEAF, u->crash->sector, err);
+	struct leaves it = leaves_of(u, &u->reads[id]);
+	const struct plt_crash_leaf *leaf;
 	int rc = 0;
 
 	if (!buf)
 		return -ENOMEM;
 	*out = (struct plt_hash128){ 0, 0 };
-	for (uint32_t i = 0; i < u->nr_leaves && !rc; i++) {
-		const struct plt_crash_leaf *leaf = plt_crash_leaf_at(u, i);
-
+	while (!rc && (leaf = leaves_next(&it)))
 		rc = sum_image(u, leaf, sectors_in(u, leaf, &u->reads[id]),
 			       img, buf, out, err);
-	}
 	return rc;
 }
 
@@ -234,6 +300,13 @@ int plt_crash_walk_add_reads(struct platter_crash_walk *w,
 		rc = hash_of(w, w->state, *id, &w->candidate.tally.set[*id],
 			     err);
 	return rc;
+}
+
+/* Sectors know of them until their numbers are used again; nobody looks. */
+void plt_crash_walk_drop_reads(struct platter_crash_walk *w)
+{
+	for (size_t i = 0; i < w->nr_units; i++)
+		w->units[i]->sets = 0;
 }
 
 void plt_crash_walk_read_hash(const struct platter_crash_walk *w,

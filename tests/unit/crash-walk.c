@@ -744,6 +744,10 @@ static void check_reads(struct model *m, uint32_t seed)
 	plan.discards = 1 + seed % 7;
 	assert_ok(platter_crash_walk_new(&w, m->crash, &plan, &err), &err);
 	while (platter_crash_walk_next(w, &f, &err) == 0) {
+		if (f.index % 97 == 96) {
+			plt_crash_walk_drop_reads(w);
+			nr = 0;
+		}
 		if (f.index % 7 == 3 && nr < 80)
 			add_reads(w, &seed, &ids[nr++]);
 		for (unsigned int i = nr > 64 ? nr - 64 : 0; i < nr; i++) {
@@ -767,6 +771,112 @@ static void read_sets_follow_the_walk(void **state)
 		open_model(&m, seed);
 		check_reads(&m, seed);
 		close_model(&m);
+	}
+}
+
+/* ---- where the states of a span may differ ---- */
+
+static bool is_in(const struct plt_crash_ranges *ranges, uint64_t offset)
+{
+	for (size_t i = 0; i < ranges->nr; i++)
+		if (offset >= ranges->range[i].offset &&
+		    offset < ranges->range[i].offset + ranges->range[i].length)
+			return true;
+	return false;
+}
+
+/* Outside, a state is as the first one was. */
+static void check_outside(const struct platter_crash_state *state,
+			  const struct plt_crash_ranges *ranges,
+			  uint8_t *first, bool *have_first)
+{
+	struct platter_error err = PLATTER_ERROR_INIT;
+	uint8_t disk[DEVICE * SECTOR];
+	struct platter_image *img;
+
+	assert_ok(platter_crash_state_image(&img, state, &err), &err);
+	assert_ok(platter_image_pread(img, disk, sizeof(disk), 0, &err), &err);
+	platter_image_close(img, NULL);
+	if (!*have_first)
+		memcpy(first, disk, sizeof(disk));
+	*have_first = true;
+	for (uint32_t s = 0; s < DEVICE; s++)
+		if (!is_in(ranges, s * SECTOR))
+			assert_memory_equal(disk + s * SECTOR,
+					    first + s * SECTOR, SECTOR);
+}
+
+static void check_span(struct model *m, uint32_t seed,
+		       const struct plt_crash_span *span)
+{
+	struct platter_error err = PLATTER_ERROR_INIT;
+	struct platter_crash_plan plan = whole("prefixes,2cp,tears,random=3");
+	struct plt_crash_ranges ranges = { .range = NULL };
+	uint8_t first[3][DEVICE * SECTOR];
+	bool have_first[3] = { false };
+	struct platter_crash_found f;
+	struct platter_crash_walk *w;
+
+	plan.model = PLATTER_CRASH_MODEL_GARBAGE;
+	plan.early_writes = span->early;
+	plan.discards = 1 + seed % 7;
+	plan.from = span->from;
+	plan.to = span->to - 1;
+	assert_ok(plt_crash_span_ranges(m->crash, span, &ranges, &err), &err);
+	assert_ok(platter_crash_walk_new(&w, m->crash, &plan, &err), &err);
+	while (platter_crash_walk_next(w, &f, &err) == 0)
+		check_outside(f.state, &ranges, first[f.state->discard],
+			      &have_first[f.state->discard]);
+	platter_crash_walk_free(w);
+	plt_crash_ranges_free(&ranges);
+}
+
+static void states_of_a_span_differ_only_where_it_says(void **state)
+{
+	struct plt_crash_span span;
+	struct model m;
+
+	(void)state;
+	for (uint32_t seed = 1; seed <= 12; seed++) {
+		open_model(&m, seed);
+		for (uint32_t i = 0; i < 8; i++) {
+			span.from = (seed * 5 + i * 3) % ENTRIES;
+			span.to = span.from + 1 +
+				  (seed + i) % (ENTRIES + 1 - span.from);
+			span.early = i & 1;
+			check_span(&m, seed, &span);
+		}
+		close_model(&m);
+	}
+}
+
+static void ranges_are_clipped(void **state)
+{
+	struct platter_error err = PLATTER_ERROR_INIT;
+	uint32_t seed = 1;
+
+	(void)state;
+	for (int n = 0; n < 300; n++) {
+		struct plt_crash_ranges r[2] = { { .range = NULL } };
+		bool in[2][64];
+
+		for (int k = 0; k < 2; k++) {
+			for (uint32_t i = rnd(&seed) % 6; i-- > 0;)
+				assert_int_equal(plt_crash_ranges_add(&r[k],
+					rnd(&seed) % 50, rnd(&seed) % 14), 0);
+			plt_crash_ranges_sort(&r[k]);
+			for (uint32_t i = 0; i < 64; i++)
+				in[k][i] = is_in(&r[k], i);
+		}
+		assert_ok(plt_crash_ranges_clip(&r[0], &r[1], &err), &err);
+		for (uint32_t i = 0; i < 64; i++)
+			assert_int_equal(is_in(&r[0], i), in[0][i] && in[1][i]);
+		for (size_t i = 1; i < r[0].nr; i++)
+			assert_true(r[0].range[i - 1].offset +
+				    r[0].range[i - 1].length <
+				    r[0].range[i].offset);
+		plt_crash_ranges_free(&r[0]);
+		plt_crash_ranges_free(&r[1]);
 	}
 }
 
@@ -823,6 +933,8 @@ int main(void)
 		cmocka_unit_test(census_says_what_is_complete),
 		cmocka_unit_test(shards_have_each_state_once_in_order),
 		cmocka_unit_test(read_sets_follow_the_walk),
+		cmocka_unit_test(states_of_a_span_differ_only_where_it_says),
+		cmocka_unit_test(ranges_are_clipped),
 		cmocka_unit_test(wrong_plans_are_refused),
 	};
 

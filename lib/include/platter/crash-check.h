@@ -94,7 +94,8 @@ int platter_program_find(char **path, const char *name,
 /*
  * Any command: {} is the path and {nbd} the URI in its words; the environment
  * has PLATTER_STATE, PLATTER_ENTRY (the point), PLATTER_MARK, PLATTER_MARKS,
- * PLATTER_PATH, PLATTER_NBD.
+ * PLATTER_PATH, PLATTER_NBD; of these no PLATTER_STATE if the kernel takes no
+ * variable as long as the name.
  * Exit 0 passes, 125 skips, all else fails, and so do a signal and no end in
  * time. Each runs below a process of its own that ends whatever it leaves
  * behind. `slots`: how many may run at once. To be made before there are
@@ -175,7 +176,6 @@ struct platter_crash_harness_options {
 	unsigned int confirm;	/* run what fails so often again */
 	uint64_t memory;	/* for what checkers write; 0 = 64 MiB in all */
 	const char *dir;	/* for small files, private; NULL = TMPDIR */
-	bool watch_reads;
 };
 /* Checkers and presenter stay the caller's. */
 int platter_crash_harness_new(struct platter_crash_harness **out,

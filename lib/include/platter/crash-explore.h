@@ -47,7 +47,11 @@ struct platter_crash_explore_options {
 	 */
 	char *const *recover;
 	struct platter_crash_harness *recover_harness;
-	/* Results of an earlier run, by index: 1 = filled, 0 = not known. */
+	/*
+	 * Results of an earlier run, by index: 1 = filled, 0 = not known; with
+	 * `nested` from 1 on, those of its recovery. One whose name, hash or
+	 * mark is not that of the state ends the run with -ESTALE.
+	 */
 	int (*known)(void *arg, uint64_t index, unsigned int nested,
 		     struct platter_crash_record *record);
 	/* Each result once, in the order of the walk. One thread at a time. */
