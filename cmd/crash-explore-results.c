@@ -3,13 +3,13 @@
  * `platter crash explore`: results as they come, into a file of JSON lines and
  * the report, and those of a run that is gone on with.
  *
- * A file that is resumed is first written anew with what of it counts, and put
- * in place of the old one: so at any moment it has all that was known. Of a
- * run with second crashes the last state does not count, as nobody knows if it
- * had all of its own.
+ * A file that is resumed stays as it is until all results in it have turned out
+ * to be those of this run, and there is a new one: then it is written anew, put
+ * in place of the old one, and added to. So at any moment it has all that was
+ * known. Of a run with second crashes the last state does not count, as nobody
+ * knows if it had all of its own.
  */
 #include <string.h>
-#include <unistd.h>
 
 #include "crash-explore.h"
 
@@ -29,6 +29,29 @@ static bool is_whole(const struct platter_crash_report *report)
 	return s && (s->end == PLATTER_CRASH_END_ALL ||
 		     s->end == PLATTER_CRASH_END_STATES ||
 		     s->end == PLATTER_CRASH_END_TIME);
+}
+
+/* A run has the states of its shard in a row; one joined of shards may not. */
+static int check_row(const struct explore *x, struct platter_error *err)
+{
+	uint64_t next = x->run.plan.shard;
+
+	for (size_t i = 0; i < x->nr_known; i++) {
+		const struct platter_crash_record *r = known_at(x, i);
+
+		if (r->depth > 1)
+			continue;
+		if (r->index != next)
+			return platter_error_set(err, -EINVAL, "%s: state %"
+						 PRIu64 " is missing, and "
+						 "there are later ones: go on "
+						 "with the report of its "
+						 "shard, or start again "
+						 "without --resume",
+						 x->o->resume, next);
+		next += x->run.plan.shards;
+	}
+	return 0;
 }
 
 static int read_before(struct explore *x, struct platter_error *err)
@@ -59,7 +82,7 @@ static int read_before(struct explore *x, struct platter_error *err)
 				      last)
 			x->nr_known--;
 	}
-	return 0;
+	return check_row(x, err);
 }
 
 /* They are in the order of the walk. */
@@ -86,35 +109,37 @@ int explore_known(void *arg, uint64_t index, unsigned int nested,
 
 /* ---- the file ---- */
 
-static int write_known(struct explore *x, FILE *f, struct platter_error *err)
+static int begin_file(struct explore *x, struct platter_error *err)
 {
-	int rc = platter_crash_jsonl_run(f, &x->run, err);
+	int rc = 0;
 
-	for (size_t i = 0; !rc && i < x->nr_known; i++)
-		rc = platter_crash_jsonl_record(f, known_at(x, i), err);
-	if (!rc && fflush(f))
+	if (x->before)
+		rc = platter_crash_report_save(x->report, PLATTER_CRASH_JSONL,
+					       x->jsonl_name, NULL, err);
+	if (rc)
+		return rc;
+	x->jsonl = fopen(x->jsonl_name, x->before ? "ae" : "we");
+	if (!x->jsonl)
+		return platter_error_errno(err, -errno, "%s", x->jsonl_name);
+	if (!x->before)
+		rc = platter_crash_jsonl_run(x->jsonl, &x->run, err);
+	if (!rc && fflush(x->jsonl))
 		rc = platter_error_errno(err, -errno, "%s", x->jsonl_name);
 	return rc;
 }
 
-static int begin_file(struct explore *x, struct platter_error *err)
+static int put_result(struct explore *x,
+		      const struct platter_crash_record *record,
+		      struct platter_error *err)
 {
-	bool there = !access(x->jsonl_name, F_OK);
-	char *name;
 	int rc;
 
-	/* What is no regular file, such as a pipe, cannot be replaced. */
-	if (asprintf(&name, "%s%s", x->jsonl_name,
-		     x->before && there ? ".new" : "") < 0)
-		return platter_error_errno(err, -ENOMEM, "%s", x->jsonl_name);
-	x->jsonl = fopen(name, "we");
-	rc = x->jsonl ? write_known(x, x->jsonl, err) :
-			platter_error_errno(err, -errno, "%s", name);
-	if (!rc && strcmp(name, x->jsonl_name) && rename(name, x->jsonl_name))
+	/* It is in the report, of which the file is made. */
+	if (!x->jsonl)
+		return begin_file(x, err);
+	rc = platter_crash_jsonl_record(x->jsonl, record, err);
+	if (!rc && fflush(x->jsonl))
 		rc = platter_error_errno(err, -errno, "%s", x->jsonl_name);
-	if (rc && x->jsonl && strcmp(name, x->jsonl_name))
-		unlink(name);
-	free(name);
 	return rc;
 }
 
@@ -128,7 +153,7 @@ int explore_results_begin(struct explore *x, struct platter_error *err)
 		rc = platter_crash_report_new(&x->report, &x->run, err);
 	x->jsonl_name = x->o->reports.jsonl ? x->o->reports.jsonl :
 					      x->o->resume;
-	if (!rc && x->jsonl_name)
+	if (!rc && x->jsonl_name && !x->before)
 		rc = begin_file(x, err);
 	return rc;
 }
@@ -140,21 +165,39 @@ int explore_result(void *arg, const struct platter_crash_record *record,
 	int rc = platter_crash_report_add(x->report, record, err);
 
 	x->point = record->point;
-	/* Those known are in the file already, and come first. */
-	if (rc || x->given++ < x->nr_known || !x->jsonl)
+	/* Those known come first. */
+	if (rc || x->given++ < x->nr_known || !x->jsonl_name)
 		return rc;
-	rc = platter_crash_jsonl_record(x->jsonl, record, err);
-	if (!rc && fflush(x->jsonl))
-		rc = platter_error_errno(err, -errno, "%s", x->jsonl_name);
-	return rc;
+	return put_result(x, record, err);
+}
+
+/* This run has stopped before the end of those known: they are kept. */
+static int end_early(struct explore *x, struct platter_error *err)
+{
+	if (x->sum.end == PLATTER_CRASH_END_ALL)
+		return platter_error_set(err, -ESTALE, "state %" PRIu64
+					 ", %.100s, is there and not now",
+					 known_at(x, x->given)->index,
+					 known_at(x, x->given)->state);
+	if (!strcmp(x->jsonl_name, x->o->resume))
+		return 0;
+	return platter_crash_report_save(x->report, PLATTER_CRASH_JSONL,
+					 x->jsonl_name, NULL, err);
 }
 
 int explore_results_end(struct explore *x, struct platter_error *err)
 {
 	int rc = platter_crash_report_end(x->report, &x->sum, err);
 
-	if (rc || !x->jsonl)
+	if (rc || !x->jsonl_name)
 		return rc;
+	if (x->given < x->nr_known)
+		return end_early(x, err);
+	/* All were known: with its end it is whole. */
+	if (!x->jsonl)
+		return platter_crash_report_save(x->report,
+						 PLATTER_CRASH_JSONL,
+						 x->jsonl_name, NULL, err);
 	rc = platter_crash_jsonl_end(x->jsonl, &x->sum, err);
 	if (fclose(x->jsonl) && !rc)
 		rc = platter_error_errno(err, -errno, "%s", x->jsonl_name);

@@ -231,6 +231,9 @@ static int run(struct cmd *cmd, void *options_, struct platter_error *err)
 		rc = explore(&x, err);
 	if (!rc)
 		rc = explore_results_end(&x, err);
+	if (rc == -ESTALE && x.before)
+		rc = platter_error_prefix(err, rc, "%s: another run, start "
+					  "again without --resume", o->resume);
 	if (!rc)
 		rc = report(&x, err);
 	explore_results_free(&x);

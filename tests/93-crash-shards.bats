@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# A run of crash states in shards, and their results as of one run; the ways to
-# spread them that the documentation has.
+# A run of crash states in shards or in several goes, and their results as of
+# one run; the ways to spread them that the documentation has.
 # shellcheck disable=SC2016,SC2154 # top_srcdir is set by run-bats
 
 load lib/logs
@@ -65,7 +65,7 @@ shards()
 	explore -q --shard "$((n + 5))/$((n + 6))" --jsonl empty.jsonl -- true
 	run jq -r .type empty.jsonl
 	assert_output $'run\nend'
-	succeeds platter crash merge <(sed 's/"shard": [0-9]*, "shards": [0-9]*/"shard": 0, "shards": 1/' \
+	succeeds platter crash merge <(sed 's/"shard": [0-9]*, "shards": [0-9]*/"shard": 0, "shards": 1/; s/"unique": [0-9]*/"unique": 0/' \
 		empty.jsonl)
 }
 
@@ -155,6 +155,118 @@ shards()
 	grep -v '"type": "end"' shard-0.jsonl >cut.jsonl
 	run platter crash merge cut.jsonl shard-1.jsonl
 	assert_failure 1
+}
+
+@test "shards that have the same state twice are not merged" {
+	local hash
+
+	shards 2
+	hash=$(jq -r 'select(.index == 4).hash' shard-0.jsonl)
+	jq -c "(select(.index == 3).hash) = \"$hash\"" shard-1.jsonl >other
+	fails 2 'number 3 in one, 2+, is number 4 in the other, 2-0[4:8];' \
+		platter crash merge other shard-0.jsonl
+}
+
+# ---- in several goes ----
+
+# known FILTER: run.jsonl is the first 20 states of the whole run, with a change.
+known()
+{
+	jq -c 'select(.type != "end" and .index < 20)' "$RUN/whole.jsonl" |
+		jq -c "$1" >run.jsonl
+	cp run.jsonl before
+}
+
+# refused TEXT [ARGUMENT...]: nothing is run, and run.jsonl stays.
+refused()
+{
+	fails 2 "run.jsonl: $1" explore "${@:2}" --resume run.jsonl \
+		-- ./check {}
+	cmp run.jsonl before
+}
+
+other='another run, start again without --resume:'
+
+@test "a result under another state's number is not taken" {
+	known '(select(.index == 4).state) = "9-8"'
+	refused "$other state 4 is 9-8 there and $(jq -r \
+		'select(.index == 4).state' "$RUN/whole.jsonl") now"
+}
+
+@test "a result of a state with another content is not taken" {
+	known '(select(.index == 4).hash) |= "ff" + .[2:]'
+	refused "$other the content of state 4, 2-0[4:8], has the hash ff"
+	[[ $stderr =~ [0-9a-f]{30}' there and '[0-9a-f]{32}' now' ]]
+}
+
+@test "a result of a state after another mark is not taken" {
+	known '(select(.index == 19) | .mark, .["mark-entry"]) = null'
+	refused "$other the last mark of state 19, "
+	[[ $stderr == *', is none there and a at entry 1 now' ]]
+}
+
+@test "results that were swapped are not taken" {
+	known .
+	jq -cs '.[5].index = 5 | .[6].index = 4 |
+		.[:5][], .[6], .[5], .[7:][]' run.jsonl >swapped
+	mv swapped run.jsonl
+	cp run.jsonl before
+	refused "$other state 4 is "
+}
+
+@test "a base that has changed since is noticed" {
+	known .
+	printf x | dd of=start.img bs=1 seek=6000 conv=notrunc status=none
+	refused "$other the content of state 15, 3, "
+}
+
+@test "a result that the run does not come to is noticed" {
+	jq -cs '(.[-2] | .index += 1) as $more |
+		.[:-1][], $more' "$RUN/whole.jsonl" >run.jsonl
+	cp run.jsonl before
+	refused "$other state $(jq .index run.jsonl | tail -n 1), "
+	[[ $stderr == *' is there and not now' ]]
+}
+
+@test "a run with a gap is not gone on with" {
+	known 'select(.index != 7)'
+	refused 'state 7 is missing, and there are later ones'
+}
+
+@test "a result of a second crash is not taken for that of another state" {
+	local -a twice=(--strategy boundaries --recover
+		'dd if=/dev/zero of={} bs=512 count=1 conv=notrunc,fsync')
+
+	explore -q "${twice[@]}" --jsonl whole -- ./check {} >/dev/null ||
+		[ $? -eq 1 ]
+	cp whole run.jsonl
+	run explore "${twice[@]}" --resume run.jsonl -- ./check {}
+	assert_failure 1
+	diff <(timeless whole) <(timeless run.jsonl)
+	jq -c '(select(.depth == 2 and .index == 1).state) |= "9" + .' whole \
+		>run.jsonl
+	cp run.jsonl before
+	refused "$other 9" "${twice[@]}"
+	[[ $stderr == *' is there as a second crash of state 1, which is '* ]]
+}
+
+@test "a limit below what is known loses nothing of it" {
+	known .
+	run explore --resume run.jsonl --max-states 5 -- ./check {}
+	assert_output --partial '5 states:'
+	cmp run.jsonl before
+	run explore --resume run.jsonl --stop-on-first --jsonl first.jsonl \
+		-- ./check {}
+	assert_failure 1
+	assert_output --partial '; stopped at the first'
+	run platter crash merge first.jsonl
+	assert_failure 1
+	cmp run.jsonl before
+	run explore --resume run.jsonl -- ./check {}
+	assert_failure 1
+	diff <(jq 'del(.. | .seconds?, .["check-seconds"]?)' run.jsonl) \
+		<(jq 'del(.. | .seconds?, .["check-seconds"]?)' \
+			"$RUN/whole.jsonl")
 }
 
 # ---- the documentation ----

@@ -4,7 +4,8 @@
  *
  * Each shard walks all states and checks those that are its own, so what the
  * census says is the same in all that came to the end of the walk, and the
- * results need only be put into order.
+ * results need only be put into order. Where the walks were not the same, as
+ * of two versions, a state is in two shards, and another one in none.
  */
 #include <inttypes.h>
 #include <string.h>
@@ -165,18 +166,57 @@ static int join_summaries(struct platter_crash_report *const *shards,
 
 /* A result in its shard. */
 struct place {
-	uint64_t index;
-	size_t shard, i;
+	const struct plt_crash_kept *kept;
+	size_t shard;
 };
 
 /* Those of one index are all of one shard, in their order there. */
 static int by_index(const void *a_, const void *b_)
 {
-	const struct place *a = a_, *b = b_;
+	const struct plt_crash_kept *a = ((const struct place *)a_)->kept;
+	const struct plt_crash_kept *b = ((const struct place *)b_)->kept;
 
 	if (a->index != b->index)
 		return a->index < b->index ? -1 : 1;
-	return a->i < b->i ? -1 : a->i > b->i;
+	return (a > b) - (a < b);
+}
+
+/* By what makes a state one of its own; those of recoveries come last. */
+static int by_content(const void *a_, const void *b_)
+{
+	const struct plt_crash_kept *a = ((const struct place *)a_)->kept;
+	const struct plt_crash_kept *b = ((const struct place *)b_)->kept;
+	int order = (a->depth > 1) - (b->depth > 1);
+
+	if (!order)
+		order = memcmp(a->hash, b->hash, sizeof(a->hash));
+	if (order || a->mark_entry == b->mark_entry)
+		return order;
+	return a->mark_entry < b->mark_entry ? -1 : 1;
+}
+
+static int check_same_walk(struct place *place, size_t nr,
+			   struct platter_error *err)
+{
+	qsort(place, nr, sizeof(*place), by_content);
+	for (size_t n = 1; n < nr; n++) {
+		const struct place *a = &place[n - 1], *b = &place[n];
+
+		if (b->kept->depth > 1)
+			return 0;
+		if (a->shard == b->shard || by_content(a, b))
+			continue;
+		if (a->kept->index > b->kept->index)
+			a = b, b = &place[n - 1];
+		return plt_err_set(err, -EINVAL, "reports %zu and %zu are not "
+				   "of the same states: number %" PRIu64
+				   " in one, %.60s, is number %" PRIu64
+				   " in the other, %.60s; were they run by one "
+				   "version?", a->shard + 1, b->shard + 1,
+				   a->kept->index, a->kept->state,
+				   b->kept->index, b->kept->state);
+	}
+	return 0;
 }
 
 static int join_results(struct platter_crash_report *out,
@@ -185,7 +225,7 @@ static int join_results(struct platter_crash_report *out,
 {
 	struct place *place plt_auto_free = NULL;
 	size_t nr = 0, at = 0;
-	int rc = 0;
+	int rc;
 
 	for (size_t s = 0; s < count; s++)
 		nr += shards[s]->nr;
@@ -194,14 +234,16 @@ static int join_results(struct platter_crash_report *out,
 		return -ENOMEM;
 	for (size_t s = 0; s < count; s++) {
 		for (size_t i = 0; i < shards[s]->nr; i++)
-			place[at++] = (struct place){
-				shards[s]->kept[i].index, s, i,
-			};
+			place[at++] = (struct place){ &shards[s]->kept[i], s };
 	}
+	rc = check_same_walk(place, nr, err);
 	qsort(place, nr, sizeof(*place), by_index);
-	for (size_t n = 0; !rc && n < nr; n++)
-		rc = platter_crash_report_add(out, platter_crash_report_get(
-				shards[place[n].shard], place[n].i), err);
+	for (size_t n = 0; !rc && n < nr; n++) {
+		const struct platter_crash_report *r = shards[place[n].shard];
+
+		rc = platter_crash_report_add(out, platter_crash_report_get(r,
+				(size_t)(place[n].kept - r->kept)), err);
+	}
 	return rc;
 }
 

@@ -21,9 +21,12 @@
 #include "crash/report-fields.h"
 #include "crash/report.h"
 
-/* An output takes up to 5 bytes a byte, and a name may be as long. */
-#define LINE_MAX_BYTES	(UINT32_C(1) << 20)
-#define NAME_MAX_BYTES	(256u << 10)
+/*
+ * An output takes up to 5 bytes a byte. A name lists writes, about 7 bytes
+ * each: this is a million of them. A line has two names at most.
+ */
+#define LINE_MAX_BYTES	(UINT32_C(32) << 20)
+#define NAME_MAX_BYTES	(8u << 20)
 #define TEXT_MAX_BYTES	(64u << 10)
 #define REGIONS_MAX	1024u
 #define SIGNAL_MAX	255
@@ -32,6 +35,7 @@
 struct reader {
 	FILE *f;
 	char *line;
+	size_t room;
 	uint64_t nr;			/* of it, from 1 */
 	struct platter_crash_report *report;	/* from the first line on */
 };
@@ -293,7 +297,8 @@ static int get_record(const struct platter_crash_run *run, const json_t *o,
 				 "shard %u of %u",
 				 record->index, plan->shard, plan->shards);
 	if (!rc)
-		rc = plt_field_optional(o, "depth", DEPTH_MAX, &depth, err);
+		rc = plt_field_optional(o, "depth", PLT_MAX(run->depth, 1u),
+					&depth, err);
 	record->depth = (unsigned int)depth;
 	/* Points of a recovery are of its own log. */
 	if (!rc)
@@ -445,6 +450,30 @@ static int get_counts(const struct platter_crash_report *r, const json_t *o,
 	return rc;
 }
 
+/* A run that came to the end of the walk has all states of its shard. */
+static int check_all_there(const struct platter_crash_report *r,
+			   const struct platter_crash_summary *s,
+			   struct platter_error *err)
+{
+	const struct platter_crash_plan *plan = &r->run.plan;
+	const uint64_t unique = s->census.unique, there = r->nr - r->nested;
+	const uint64_t last = r->nr ? r->kept[r->nr - 1].index : 0;
+	uint64_t wanted = 0;
+
+	if (s->end != PLATTER_CRASH_END_ALL)
+		return 0;
+	if (unique > plan->shard)
+		wanted = (unique - plan->shard - 1) / plan->shards + 1;
+	if (there != wanted)
+		return plt_err_set(err, -EINVAL, "of %" PRIu64 " states there "
+				   "are %" PRIu64 ", but the end is \"all\"",
+				   wanted, there);
+	if (there && last >= unique)
+		return plt_err_set(err, -EINVAL, "state %" PRIu64 " is beyond "
+				   "the %" PRIu64 " there are", last, unique);
+	return 0;
+}
+
 static int read_end(struct reader *r, const json_t *o,
 		    struct platter_error *err)
 {
@@ -465,7 +494,8 @@ static int read_end(struct reader *r, const json_t *o,
 	if (rc)
 		return rc;
 	s.end = (enum platter_crash_end)end;
-	return platter_crash_report_end(r->report, &s, err);
+	rc = check_all_there(r->report, &s, err);
+	return rc ? rc : platter_crash_report_end(r->report, &s, err);
 }
 
 /* ---- lines ---- */
@@ -498,7 +528,7 @@ static int read_object(struct reader *r, const json_t *o,
 static int next_line(struct reader *r, size_t *len, bool *whole,
 		     struct platter_error *err)
 {
-	int c = 0;
+	int c = 0, rc;
 
 	*len = 0;
 	*whole = false;
@@ -507,6 +537,10 @@ static int next_line(struct reader *r, size_t *len, bool *whole,
 			*whole = true;
 			break;
 		}
+		rc = *len < r->room ? 0 : plt_grow(&r->line, &r->room,
+						   *len + 1, 1, err);
+		if (rc)
+			return rc;
 		r->line[(*len)++] = (char)c;
 	}
 	if (ferror(r->f))
@@ -567,8 +601,7 @@ int platter_crash_report_read(struct platter_crash_report **out,
 	r.f = fopen(path, "re");
 	if (!r.f)
 		return plt_err_errno(err, -errno, "%s", path);
-	r.line = malloc(LINE_MAX_BYTES);
-	rc = r.line ? read_lines(&r, err) : plt_err_nomem(err, LINE_MAX_BYTES);
+	rc = read_lines(&r, err);
 	free(r.line);
 	fclose(r.f);
 	if (rc) {

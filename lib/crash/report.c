@@ -112,10 +112,16 @@ static int check_order(const struct platter_crash_report *r,
 		       const struct platter_crash_record *record,
 		       struct platter_error *err)
 {
-	const struct plt_crash_kept *last = &r->kept[r->nr - 1];
+	const struct plt_crash_kept *last = r->nr ? &r->kept[r->nr - 1] : NULL;
 
-	if (!r->nr || record->index > last->index ||
-	    (record->index == last->index && record->depth > 1))
+	if (record->depth > 1) {
+		if (last && record->index == last->index)
+			return 0;
+		return plt_err_set(err, -EINVAL, "a second crash of state %"
+				   PRIu64 " does not come behind it",
+				   record->index);
+	}
+	if (!last || record->index > last->index)
 		return 0;
 	return plt_err_set(err, -EINVAL, "state %" PRIu64 " comes after state "
 			   "%" PRIu64, record->index, last->index);
@@ -163,7 +169,7 @@ int platter_crash_report_add(struct platter_crash_report *report,
 
 	rc = plt_grow(&report->kept, &report->room, report->nr + 1,
 		      sizeof(*report->kept), err);
-	if (!rc && report->nr)
+	if (!rc)
 		rc = check_order(report, record, err);
 	if (rc)
 		return rc;

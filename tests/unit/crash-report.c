@@ -44,7 +44,7 @@ static const struct platter_crash_run base_run = {
 	},
 	.checker = "sh -c 'fsck {}'",
 	.how = "FUSE",
-	.depth = 1,
+	.depth = 2,
 };
 
 static const char every_byte[] = "a\0b\n\t\\x41 \xff\xc3\xa4 <&\"'> \x1b[31m";
@@ -309,10 +309,14 @@ static void what_nobody_writes_is_refused(void **state)
 		{ "[\"zero\", \"old\"]", "[\"zero\", \"new\"]",
 		  "\"discards\"" },
 		{ "\"regions\": []", "\"regions\": [1]", "\"regions\"" },
-		{ "\"depth\": 1", "\"depth\": 3", "\"depth\"" },
+		{ "\"depth\": 2", "\"depth\": 3", "\"depth\"" },
+		{ "\"depth\": 2", "\"depth\": 1",
+		  "line 24: \"depth\" is no number from 0 to 1" },
 		{ "\"checker\"", "\"nobody\"", "\"checker\" is missing" },
 		{ "\"index\": 1,", "\"index\": 0,",
 		  "line 3: state 0 comes after state 0" },
+		{ "\"index\": 1,", "\"depth\": 2, \"index\": 1,",
+		  "line 3: a second crash of state 1 does not come behind" },
 		{ "\"index\": 1,", "\"log\": \"x\", \"log\": 1,",
 		  "line 3: no JSON object" },
 		{ "\"state\": \"2-1[1:3]\"", "\"state\": \"2 1\"",
@@ -333,6 +337,10 @@ static void what_nobody_writes_is_refused(void **state)
 						  "but there are 62" },
 		{ "\"pass\": 40", "\"pass\": 41", "\"pass\" is 41" },
 		{ "\"end\": \"all\"", "\"end\": \"some\"", "some" },
+		{ "\"unique\": 60", "\"unique\": 61",
+		  "line 64: of 61 states there are 60" },
+		{ "\"index\": 59", "\"index\": 60",
+		  "line 64: state 60 is beyond the 60" },
 		{ "\"done\"", "\"gone\"", "\"done\"" },
 		{ "9.000000002}\n", "9.000000002}\n{}\n", "line 65: " },
 	};
@@ -362,7 +370,7 @@ static void a_state_of_another_shard_is_refused(void **state)
 
 static void a_line_without_end_is_refused(void **state)
 {
-	const size_t len = 3u << 20;
+	const size_t len = 33u << 20;
 	char *text plt_auto_free = malloc(len);
 	struct platter_crash_report *r;
 	struct platter_error err;
@@ -370,7 +378,7 @@ static void a_line_without_end_is_refused(void **state)
 	(void)state;
 	memset(text, '[', len);
 	assert_int_equal(read_text(&r, text, len, &err), -EINVAL);
-	assert_non_null(strstr(err.msg, "line 1: longer than 1048576 bytes"));
+	assert_non_null(strstr(err.msg, "line 1: longer than 33554432 bytes"));
 }
 
 /* Nothing but an error may come of whatever a byte becomes. */
@@ -465,6 +473,32 @@ static void shards_that_counted_otherwise_do_not_merge(void **state)
 	does_not_merge(s, 2, "shards 0 and 1 did not walk the same states");
 	platter_crash_report_free(s[0]);
 	platter_crash_report_free(s[1]);
+}
+
+/* As of two versions with other orders: one state twice, another never. */
+static void shards_of_other_walks_do_not_merge(void **state)
+{
+	struct platter_crash_report *shard[2], *joined;
+	struct platter_error err = PLATTER_ERROR_INIT;
+
+	(void)state;
+	shard[0] = make_shard(0, 2);
+	shard[1] = make_shard(1, 2);
+	memcpy(shard[1]->kept[3].hash, shard[0]->kept[2].hash,
+	       sizeof(shard[1]->kept[3].hash));
+	assert_int_equal(platter_crash_report_merge(&joined, shard, 2, &err),
+			 -EINVAL);
+	assert_string_equal(err.msg, "reports 1 and 2 are not of the same "
+			    "states: number 4 in one, 4-2[1:3], is number 7 in "
+			    "the other, 5-3[1:3]; were they run by one "
+			    "version?");
+	/* After another mark the same content is another state. */
+	shard[1]->kept[3].mark_entry = 3;
+	assert_int_equal(platter_crash_report_merge(&joined, shard, 2, &err),
+			 0);
+	platter_crash_report_free(joined);
+	platter_crash_report_free(shard[0]);
+	platter_crash_report_free(shard[1]);
 }
 
 static void a_shard_without_end_leaves_the_whole_without(void **state)
@@ -677,6 +711,7 @@ int main(void)
 		cmocka_unit_test(shards_join_to_the_whole),
 		cmocka_unit_test(missing_and_doubled_shards_are_named),
 		cmocka_unit_test(shards_that_counted_otherwise_do_not_merge),
+		cmocka_unit_test(shards_of_other_walks_do_not_merge),
 		cmocka_unit_test(a_shard_without_end_leaves_the_whole_without),
 		cmocka_unit_test(runs_differ_in_what_makes_states),
 		cmocka_unit_test(a_png_holds_its_pixels),
