@@ -129,7 +129,11 @@ plattersysinclude_HEADERS = \
 	%D%/crash/explore.c \
 	%D%/crash/explore.h \
 	%D%/crash/harness.c \
+	%D%/crash/image-dropped.c \
+	%D%/crash/image-kept.c \
+	%D%/crash/image-strokes.c \
 	%D%/crash/image.c \
+	%D%/crash/image.h \
 	%D%/crash/leaf.c \
 	%D%/crash/leaf.h \
 	%D%/crash/marks.c \

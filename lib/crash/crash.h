@@ -7,6 +7,7 @@
  *	state.c		states: their items, their parts
  *	state-diff.c	where states may differ
  *	image.c		a state as a node
+ *	image-*.c	what it shows: strokes and patches (image.h)
  *	scratch.c	what is written on top of a node, kept in memory: in
  *			leaves (leaf.c) of pages (store.c)
  *	units.c		content hashes of atomic units
