@@ -163,6 +163,7 @@ plattersysinclude_HEADERS = \
 	%D%/crash/report-tap.c \
 	%D%/crash/report.c \
 	%D%/crash/report.h \
+	%D%/crash/scratch-io.c \
 	%D%/crash/scratch.c \
 	%D%/crash/shrink-cause.c \
 	%D%/crash/shrink-frame.c \

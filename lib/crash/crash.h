@@ -10,6 +10,7 @@
  *	image-*.c	what it shows: strokes and patches (image.h)
  *	scratch.c	what is written on top of a node, kept in memory: in
  *			leaves (leaf.c) of pages (store.c)
+ *	scratch-io.c	reading and writing it
  *	units.c		content hashes of atomic units
  *	walk*.c		which states there are
  *	command*.c	checkers that are commands (command.h)

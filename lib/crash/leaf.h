@@ -73,4 +73,7 @@ void plt_leaf_note_read(struct plt_scratch *s, size_t number, size_t in,
 int plt_leaf_clear_all(struct plt_scratch *s, uint64_t size,
 		       struct plt_crash_ranges *written);
 
+/* scratch-io.c */
+extern const struct platter_io_ops plt_scratch_io_ops;
+
 #endif
