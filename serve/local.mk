@@ -15,7 +15,10 @@ noinst_LTLIBRARIES += %D%/libserve.la
 	%D%/session-client.c \
 	%D%/session.c \
 	%D%/session.h \
+	%D%/states-copy-file.c \
+	%D%/states-copy-put.c \
 	%D%/states-copy.c \
+	%D%/states-copy.h \
 	%D%/states-nbd.c \
 	%D%/states.c \
 	%D%/states.h
