@@ -179,7 +179,7 @@ struct serve_fuse {
 	atomic_uint readers;	/* waiting for a request */
 	atomic_uint parked;	/* waiting to be one of the readers */
 	sem_t wanted;		/* a reader is */
-	atomic_uint drops;	/* requests to drop_pages(), in fuse-ops.c */
+	atomic_uint drops;	/* requests to drop_pages(), in fuse-io.c */
 	int ended;		/* eventfd: unmounted from outside */
 	pthread_mutex_t lock;	/* of what follows */
 	struct platter_error lost;	/* an error no client may have seen */

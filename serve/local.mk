@@ -26,8 +26,10 @@ noinst_LTLIBRARIES += %D%/libserve.la
 if HAVE_FUSE
 %C%_libserve_la_SOURCES += \
 	%D%/fuse-files.c \
+	%D%/fuse-io.c \
 	%D%/fuse-mount.c \
 	%D%/fuse-ops.c \
+	%D%/fuse-ops.h \
 	%D%/fuse-report.c \
 	%D%/fuse-states.c \
 	%D%/fuse-umount.c \
