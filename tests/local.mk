@@ -74,6 +74,12 @@ fuzz_tests = \
 	%D%/fuzz/fuzz-spec \
 	%D%/fuzz/fuzz-state
 
+%C%_tools_mklog_SOURCES = \
+	%D%/tools/mklog-generate.c \
+	%D%/tools/mklog-out.c \
+	%D%/tools/mklog-script.c \
+	%D%/tools/mklog.c \
+	%D%/tools/mklog.h
 %C%_tools_planted_SOURCES = \
 	%D%/tools/planted-double-write.c \
 	%D%/tools/planted-early-flush.c \
