@@ -47,6 +47,8 @@ unit_tests = \
 	%D%/unit/crash-ddmin \
 	%D%/unit/crash-recover \
 	%D%/unit/crash-report \
+	%D%/unit/crash-report-merge \
+	%D%/unit/crash-report-picture \
 	%D%/unit/crash-scratch \
 	%D%/unit/crash-shrink \
 	%D%/unit/crash-states \
