@@ -90,7 +90,7 @@ struct platter_crash {
 	uint64_t *flushed;
 	/* Of the log of a recovery: the state it began from. Else NULL. */
 	const struct platter_crash_state *outer;
-	/* image.c: what `odd` leaves at the point asked for last. */
+	/* image-dropped.c: what `odd` leaves at the point asked for last. */
 	pthread_mutex_t lock;		/* guards all below */
 	struct plt_wlog_shared *under;
 	uint64_t under_point;
