@@ -257,6 +257,9 @@ example_images()
 	local source
 
 	fixtures
+	mkdir files
+	mv disk.dmlw before.raw disk.raw copy.raw files
+	(cd files && example_images)
 	for source in "$manual"/*.1.scd; do
 		page=$(basename "$source" .scd)
 		# These serve, or wait for what others do.
@@ -272,10 +275,7 @@ example_images()
 			(: <>/dev/fuse) 2>/dev/null || continue
 			;;
 		esac
-		mkdir "$page.d"
-		cp --reflink=auto disk.dmlw before.raw disk.raw copy.raw \
-			"$page.d"
-		(cd "$page.d" && example_images)
+		cp -R --reflink=auto --sparse=always files "$page.d"
 		sed -n '/^# EXAMPLES/,/^# SEE ALSO/p' "$source" |
 			sed -n '/^```$/,/^```$/p' |
 			sed -e '/^```$/d' -e 's/\\\\$/\\/' >"$page.sh"

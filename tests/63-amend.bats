@@ -79,7 +79,7 @@ amend_refused()
 @test "version and refcounts are changed together" {
 	need qemu-img qemu-io jq
 	amended compat=0.10 refcount_bits=8,compat=1.1
-	amended refcount_bits=1 refcount_bits=16,compat=0.10
+	amended cluster_size=4k,refcount_bits=1 refcount_bits=16,compat=0.10
 	amended compat=1.1 refcount_bits=16,compat=0.10
 }
 
@@ -119,7 +119,7 @@ amend_refused()
 
 @test "without zero clusters an overlay still hides its backing file" {
 	need qemu-img qemu-io
-	head -c 8M /dev/urandom >base.raw
+	head -c 4M /dev/urandom >base.raw
 	qemu-img create -q -f qcow2 -b base.raw -F raw i.qcow2
 	qemu-io -c 'write -z 1M 1M' -c 'write -P 3 4M 64k' \
 		-c 'write -z 4M 64k' i.qcow2 >out
@@ -133,16 +133,16 @@ amend_refused()
 # snapshots; s1.raw, s2.raw and now.raw are what they hold.
 with_snapshots()
 {
-	head -c 8M /dev/urandom >base.raw
+	head -c 4M /dev/urandom >base.raw
 	qemu-img create -q -f qcow2 -o "cluster_size=$1" -b base.raw -F raw \
 		i.qcow2
-	qemu-io -c 'write -P 1 0 1M' -c 'write -z 1M 1M' -c 'write -P 2 6M 1M' \
+	qemu-io -c 'write -P 1 0 1M' -c 'write -z 1M 256k' -c 'write -P 2 3M 512k' \
 		i.qcow2 >out
 	qemu-img snapshot -c s1 i.qcow2
 	# Zeros that keep a cluster which a snapshot sees data in.
-	qemu-io -c 'write -z 0 512k' -c 'write -P 4 2M 64k' i.qcow2 >out
+	qemu-io -c 'write -z 0 128k' -c 'write -P 4 2M 64k' i.qcow2 >out
 	qemu-img snapshot -c s2 i.qcow2
-	qemu-io -c 'write -z 6M 64k' -c 'write -P 5 1M 64k' i.qcow2 >out
+	qemu-io -c 'write -z 3M 64k' -c 'write -P 5 1M 64k' i.qcow2 >out
 	qemu-img convert -O raw -l s1 i.qcow2 s1.raw
 	qemu-img convert -O raw -l s2 i.qcow2 s2.raw
 	qemu-img convert -O raw i.qcow2 now.raw
@@ -340,7 +340,7 @@ resized()
 
 @test "what grows past a larger backing file reads as zeros" {
 	need qemu-img qemu-io jq
-	head -c 8M /dev/urandom >base.raw
+	head -c 4M /dev/urandom >base.raw
 	qemu-img create -q -f qcow2 -b base.raw -F raw i.qcow2 3M
 	resized i.qcow2 qcow2 6M
 	truncate -s 6M zero.raw
