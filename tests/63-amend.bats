@@ -119,7 +119,7 @@ amend_refused()
 
 @test "without zero clusters an overlay still hides its backing file" {
 	need qemu-img qemu-io
-	head -c 4M /dev/urandom >base.raw
+	head -c 8M /dev/urandom >base.raw
 	qemu-img create -q -f qcow2 -b base.raw -F raw i.qcow2
 	qemu-io -c 'write -z 1M 1M' -c 'write -P 3 4M 64k' \
 		-c 'write -z 4M 64k' i.qcow2 >out
@@ -340,7 +340,7 @@ resized()
 
 @test "what grows past a larger backing file reads as zeros" {
 	need qemu-img qemu-io jq
-	head -c 4M /dev/urandom >base.raw
+	head -c 8M /dev/urandom >base.raw
 	qemu-img create -q -f qcow2 -b base.raw -F raw i.qcow2 3M
 	resized i.qcow2 qcow2 6M
 	truncate -s 6M zero.raw
