@@ -152,7 +152,7 @@ int plt_crash_harness_reads(struct platter_crash_harness *h, unsigned int slot,
 
 /* ---- the state, below the slot's scratch ---- */
 
-/* s->changed: what was written, and where this state differs from the last. */
+/* Into s->changed, too: where this state differs from the last. */
 static int changes(struct slot *s, const struct platter_crash_state *state,
 		   bool *anything, struct platter_error *err)
 {
@@ -195,12 +195,10 @@ static int put_state(struct platter_crash_harness *h, struct slot *s,
 	}
 	platter_image_close(s->lower, NULL);
 	s->lower = lower;
-	rc = changes(s, state, anything, err);
 	/* What is watched must not be answered from what was read before. */
-	if (!rc && s->watched.nr)
-		rc = plt_crash_ranges_append(&s->changed, &s->watched, err);
-	if (!rc && s->watched.nr)
-		plt_crash_ranges_sort(&s->changed);
+	rc = plt_crash_ranges_append(&s->changed, &s->watched, err);
+	if (!rc)
+		rc = changes(s, state, anything, err);
 	forget(s);
 	if (!rc)
 		s->last = platter_crash_state_ref(state);
