@@ -15,11 +15,14 @@
 #define CHUNK	SERVE_COPY_CHUNK
 #define BLOCK	4096u		/* what differs is written in these */
 
-int serve_copy_write(const struct serve_copy_slot *s, int fd, const char *buf,
-		     size_t len, uint64_t offset, struct platter_error *err)
+/* All of it, written or read. */
+static int transfer(const struct serve_copy_slot *s, int fd, bool write,
+		    char *buf, size_t len, uint64_t offset,
+		    struct platter_error *err)
 {
 	while (len) {
-		ssize_t n = pwrite(fd, buf, len, (off_t)offset);
+		ssize_t n = write ? pwrite(fd, buf, len, (off_t)offset) :
+				    pread(fd, buf, len, (off_t)offset);
 
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -32,21 +35,10 @@ int serve_copy_write(const struct serve_copy_slot *s, int fd, const char *buf,
 	return 0;
 }
 
-static int read_all(const struct serve_copy_slot *s, int fd, char *buf,
-		    size_t len, uint64_t offset, struct platter_error *err)
+int serve_copy_write(const struct serve_copy_slot *s, int fd, const char *buf,
+		     size_t len, uint64_t offset, struct platter_error *err)
 {
-	while (len) {
-		ssize_t n = pread(fd, buf, len, (off_t)offset);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return serve_copy_trouble(s, err);
-		buf += n;
-		len -= (size_t)n;
-		offset += (uint64_t)n;
-	}
-	return 0;
+	return transfer(s, fd, true, (char *)(uintptr_t)buf, len, offset, err);
 }
 
 static int make_zero(const struct serve_copy_slot *s, int fd, uint64_t offset,
@@ -104,7 +96,8 @@ static int put_data(const struct serve_copy_slot *s, int fd,
 
 		rc = platter_image_pread(img, s->buf, n, offset, err);
 		if (!rc && compare)
-			rc = read_all(s, fd, s->buf + CHUNK, n, offset, err);
+			rc = transfer(s, fd, false, s->buf + CHUNK, n, offset,
+				      err);
 		if (!rc)
 			rc = compare ? write_differing(s, fd, n, offset, err) :
 			     serve_copy_write(s, fd, s->buf, n, offset, err);
